@@ -1,0 +1,41 @@
+"""minigrad: a small deep-learning engine on NumPy and CuPy, with PyTorch's names.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4., 6.])
+
+Reading order: tensor.py, autograd.py, ops/elementwise.py, ops/conv.py, kernels/reference.py,
+kernels/cpu/conv.py, nn/module.py, optim/sgd.py.
+"""
+
+from minigrad.tensor import Size, Tensor  # isort: skip
+from minigrad import autograd, cuda
+from minigrad.autograd import (
+    Function, detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled,
+)
+from minigrad.backend import (
+    Device, get_rng_state, initial_seed, manual_seed, set_rng_state,
+)
+from minigrad.creation import (
+    arange, as_tensor, empty, eye, from_dlpack, from_numpy, full, full_like, linspace, ones,
+    ones_like, rand, rand_like, randint, randn, randn_like, randperm, tensor, zeros, zeros_like,
+)
+from minigrad.dtypes import (
+    bool, double, float, float16, float32, float64, half, int, int8, int16, int32, int64, long,
+    promote_types, short, uint8,
+)
+from minigrad.gradcheck import gradcheck
+from minigrad.kernels.cpu.memory import empty_cache
+from minigrad.kernels.cpu.threads import get_num_threads, set_num_threads
+from minigrad.ops import (
+    abs, add, all, allclose, amax, amin, any, argmax, argmin, cat, chunk, clone, conv2d, div, eq,
+    equal, exp, flatten, ge, gt, is_floating_point, is_tensor, isfinite, isinf, isnan, le, log,
+    log_softmax, logical_and, logical_not, logical_or, lt, matmul, max, mean, min, mul, ne, neg,
+    permute, pow, relu, reshape, sigmoid, softmax, split, sqrt, squeeze, stack, sub, sum, t, tanh,
+    transpose, unbind, unflatten, unsqueeze, var,
+)
+
+device = Device
+__version__ = "0.1.0"

@@ -1,0 +1,205 @@
+"""Where arrays live: NumPy or CuPy, devices, moving between them, and the random generators.
+
+An array's own type says on which device it is; nothing else keeps track. CuPy is imported here,
+when a CUDA device is first asked for, and in `kernels/cuda/`, and nowhere else.
+Next: `autograd.py`, which records what happens to arrays.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray  # or its CuPy twin: the two answer to the same methods
+
+
+class Device:
+    """A place for arrays: `Device("cpu")`, `Device("cuda")` or `Device("cuda:1")`.
+
+    Raises:
+        ValueError: the name is none of these.
+    """
+
+    __slots__ = ("index", "type")
+
+    type: str
+    index: int | None
+
+    def __init__(self, name: str | Device, index: int | None = None) -> None:
+        if isinstance(name, Device):
+            self.type, self.index = name.type, name.index
+            return
+        kind, _, number = str(name).partition(":")
+        if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+            raise ValueError(f"unknown device {name!r}: expected 'cpu', 'cuda' or 'cuda:<index>'")
+        self.type = kind
+        self.index = int(number) if number else index
+        if kind == "cuda" and self.index is None:
+            self.index = 0
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type='{self.type}'{index})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Device) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+CPU = Device("cpu")
+
+
+def cupy() -> Any:
+    """The CuPy module, usable.
+
+    Raises:
+        RuntimeError: CuPy is missing or sees no GPU; the message says what to do.
+    """
+    problem = cuda_problem()
+    if problem:
+        raise RuntimeError(problem)
+    return sys.modules["cupy"]
+
+
+_cuda_problem: str | None = None
+_cuda_probed = False
+
+
+def cuda_problem() -> str:
+    """Why CUDA cannot be used, in one line; empty where one array can really be allocated."""
+    global _cuda_problem, _cuda_probed
+    if not _cuda_probed:
+        _cuda_problem, _cuda_probed = _probe_cuda(), True
+    return _cuda_problem or ""
+
+
+def _probe_cuda() -> str:
+    try:
+        import cupy
+    except ModuleNotFoundError:
+        return (
+            "CuPy is not installed: pip install 'minigrad[cuda13x]' (CUDA 13) or "
+            "'minigrad[cuda12x]' (CUDA 12), or use --device cpu"
+        )
+    except Exception as error:  # a broken wheel raises almost anything
+        return f"CuPy is installed but does not import ({str(error).splitlines()[0]})"
+    try:
+        (cupy.ones(1) + 1).get()
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return f"CuPy is installed but no GPU is usable ({reason}): does nvidia-smi list one?"
+    return ""
+
+
+def is_cupy(array: Any) -> bool:
+    """Whether `array` lies on a GPU; never imports CuPy to find out."""
+    module = sys.modules.get("cupy")
+    return module is not None and isinstance(array, module.ndarray)
+
+
+def array_module(array: Any) -> Any:
+    """`numpy` or `cupy`, whichever `array` belongs to."""
+    return sys.modules["cupy"] if is_cupy(array) else np
+
+
+def device_of(array: Any) -> Device:
+    """The device on which `array` lies."""
+    return Device("cuda", array.device.id) if is_cupy(array) else CPU
+
+
+def use_device_of(array: Any) -> AbstractContextManager[Any]:
+    """A context in which new arrays land on the GPU where `array` lies; nothing for the CPU."""
+    return array.device if is_cupy(array) else nullcontext()
+
+
+def to_device(array: Any, device: Device) -> Any:
+    """`array` on `device`; the array itself where it is there already."""
+    if device_of(array) == device:
+        return array
+    if device.type == "cpu":
+        return array.get()
+    module = cupy()
+    if device.index >= module.cuda.runtime.getDeviceCount():
+        raise RuntimeError(f"there is no {device}: this machine has "
+                           f"{module.cuda.runtime.getDeviceCount()} CUDA device(s)")
+    with module.cuda.Device(device.index):
+        return module.asarray(array)
+
+
+def same_device(operation: str, arrays: list[Any]) -> None:
+    """Check that all `arrays` lie on one device.
+
+    Raises:
+        RuntimeError: they do not; names the operation, the devices and the fix.
+    """
+    devices = {str(device_of(array)): None for array in arrays}
+    if len(devices) > 1:
+        here, there = list(devices)[:2]
+        raise RuntimeError(
+            f"[{operation}] expected all tensors on one device, but found {here} and {there}: "
+            f'move one of them, for instance with .to("{there}")'
+        )
+
+
+class _Generators:
+    """One random generator a device, made from the last seed when it is first asked for."""
+
+    def __init__(self) -> None:
+        self.seed = 0
+        self.by_device: dict[str, Any] = {}
+
+    def get(self, device: Device) -> Any:
+        if str(device) not in self.by_device:
+            self.by_device[str(device)] = self.make(device)
+        return self.by_device[str(device)]
+
+    def make(self, device: Device) -> Any:
+        if device.type == "cpu":
+            return np.random.default_rng(self.seed)
+        module = cupy()
+        with module.cuda.Device(device.index):
+            return module.random.default_rng(self.seed)
+
+
+_generators = _Generators()
+_generators.seed = int(np.random.SeedSequence().generate_state(1)[0])  # unseeded runs differ
+
+
+def generator(device: Device | str = "cpu") -> Any:
+    """The generator from which everything random on `device` is drawn."""
+    return _generators.get(Device(device))
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the generators of all devices: the same seed gives the same numbers again.
+
+    Raises:
+        ValueError: seed is not an integer of at least 0.
+    """
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"manual_seed expects an integer of at least 0, got {seed!r}")
+    _generators.seed = int(seed)
+    _generators.by_device.clear()
+
+
+def initial_seed() -> int:
+    """The seed last set."""
+    return _generators.seed
+
+
+def get_rng_state() -> dict[str, Any]:
+    """The CPU generator's state: plain numbers and strings, so that it can be written as JSON."""
+    return generator("cpu").bit_generator.state
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Continue from a state that `get_rng_state` returned."""
+    generator("cpu").bit_generator.state = state

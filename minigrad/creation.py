@@ -1,0 +1,188 @@
+"""New tensors: from data, filled with a number, counted, or drawn at random."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad import backend, dtypes
+from minigrad.backend import Device
+from minigrad.tensor import Tensor, array_from
+
+Float = builtins.float
+Int = builtins.int
+Bool = builtins.bool
+
+
+def _place(array: Any, dtype: Any, device: Any, requires_grad: Bool) -> Tensor:
+    array = array_from(array, dtype)
+    if device is not None:
+        array = backend.to_device(array, Device(device))
+    return Tensor(array, requires_grad)
+
+
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: Bool = False
+) -> Tensor:
+    """A copy of `data`: Python floats become float32, integers int64; arrays keep their dtype.
+
+    Raises:
+        TypeError: data is not rectangular, or its dtype is not supported.
+    """
+    array = array_from(data, dtype)
+    return _place(array.copy(), None, device, requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """`data` as a tensor, sharing memory where that is possible."""
+    if isinstance(data, Tensor):
+        return data.to(device=device, dtype=dtype)
+    return _place(data, dtype, device, False)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor that shares the array's memory."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    return Tensor(array)
+
+
+def from_dlpack(other: Any) -> Tensor:
+    """A tensor that shares the memory of an object of another library, through DLPack."""
+    kind, _ = other.__dlpack_device__()
+    if Int(kind) == 1:  # kDLCPU
+        return Tensor(np.from_dlpack(other))
+    return Tensor(backend.cupy().from_dlpack(other))
+
+
+def _size(size: tuple[Any, ...]) -> tuple[Int, ...]:
+    """`zeros(2, 3)` and `zeros((2, 3))` mean the same."""
+    if len(size) == 1 and isinstance(size[0], (tuple, list)):
+        return tuple(size[0])
+    return tuple(Int(n) for n in size)
+
+
+def full(
+    size: Sequence[Int], fill_value: Any, *, dtype: Any = None, device: Any = None,
+    requires_grad: Bool = False,
+) -> Tensor:
+    """`fill_value` everywhere; the dtype follows the value unless given."""
+    dtype = dtype or dtypes.of_number(fill_value)
+    return _place(np.full(_size((size,)), fill_value, dtype), None, device, requires_grad)
+
+
+def zeros(
+    *size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False
+) -> Tensor:
+    """Zeros, float32 unless a dtype is given."""
+    return _place(np.zeros(_size(size), dtype or dtypes.DEFAULT), None, device, requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False) -> Tensor:
+    """Ones, float32 unless a dtype is given."""
+    return _place(np.ones(_size(size), dtype or dtypes.DEFAULT), None, device, requires_grad)
+
+
+def empty(
+    *size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False
+) -> Tensor:
+    """Memory that holds anything, to be written before it is read."""
+    return _place(np.empty(_size(size), dtype or dtypes.DEFAULT), None, device, requires_grad)
+
+
+def eye(n: Int, m: Int | None = None, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """The identity matrix, n by m (n by n)."""
+    return _place(np.eye(n, m, dtype=dtype or dtypes.DEFAULT), None, device, False)
+
+
+def arange(
+    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
+    requires_grad: Bool = False,
+) -> Tensor:
+    """start, start + step, ... below end; `arange(n)` counts from 0. int64 if all are integers."""
+    if end is None:
+        start, end = 0, start
+    whole = builtins.all(isinstance(x, Int) for x in (start, end, step))
+    dtype = dtype or (dtypes.int64 if whole else dtypes.DEFAULT)
+    return _place(np.arange(start, end, step).astype(dtype), None, device, requires_grad)
+
+
+def linspace(
+    start: Float, end: Float, steps: Int, *, dtype: Any = None, device: Any = None,
+    requires_grad: Bool = False,
+) -> Tensor:
+    """`steps` numbers from start to end, both included, evenly spaced."""
+    array = np.linspace(start, end, steps).astype(dtype or dtypes.DEFAULT)
+    return _place(array, None, device, requires_grad)
+
+
+def _drawn(draw: str, size: tuple[Any, ...], dtype: Any, device: Any, grad: Bool) -> Tensor:
+    where = Device(device or "cpu")
+    dtype = np.dtype(dtype or dtypes.DEFAULT)
+    wide = dtypes.float64 if dtype == dtypes.float64 else dtypes.float32
+    array = getattr(backend.generator(where), draw)(_size(size), dtype=wide)
+    return Tensor(array.astype(dtype, copy=False), grad)
+
+
+def rand(*size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False) -> Tensor:
+    """Uniform in [0, 1)."""
+    return _drawn("random", size, dtype, device, requires_grad)
+
+
+def randn(
+    *size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False
+) -> Tensor:
+    """Normal, mean 0, variance 1."""
+    return _drawn("standard_normal", size, dtype, device, requires_grad)
+
+
+def randint(
+    low: Int, high: Any, size: Any = None, *, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """Integers from low up to, not including, high; `randint(high, size)` starts at 0."""
+    if size is None:
+        low, high, size = 0, low, high
+    where = Device(device or "cpu")
+    array = backend.generator(where).integers(low, high, _size((size,)))
+    return Tensor(array.astype(dtype or dtypes.int64, copy=False))
+
+
+def randperm(n: Int, *, device: Any = None) -> Tensor:
+    """The integers 0..n-1 in random order, int64."""
+    where = Device(device or "cpu")
+    order = backend.generator("cpu").permutation(n)
+    return Tensor(backend.to_device(order.astype(dtypes.int64), where))
+
+
+def _like(name: str, input: Tensor, dtype: Any, requires_grad: Bool) -> Tensor:
+    xp = backend.array_module(input.array)
+    with backend.use_device_of(input.array):
+        return Tensor(getattr(xp, name)(input.array, dtype=dtype), requires_grad)
+
+
+def zeros_like(input: Tensor, *, dtype: Any = None, requires_grad: Bool = False) -> Tensor:
+    """Zeros of the input's shape, dtype and device."""
+    return _like("zeros_like", input, dtype, requires_grad)
+
+
+def ones_like(input: Tensor, *, dtype: Any = None, requires_grad: Bool = False) -> Tensor:
+    """Ones of the input's shape, dtype and device."""
+    return _like("ones_like", input, dtype, requires_grad)
+
+
+def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None) -> Tensor:
+    """`fill_value` in the input's shape, dtype and device."""
+    return _like("zeros_like", input, dtype, False).fill_(fill_value)
+
+
+def randn_like(input: Tensor) -> Tensor:
+    """Normal numbers in the input's shape, dtype and device."""
+    return randn(*input.shape, dtype=input.dtype, device=input.device)
+
+
+def rand_like(input: Tensor) -> Tensor:
+    """Uniform numbers in [0, 1) in the input's shape, dtype and device."""
+    return rand(*input.shape, dtype=input.dtype, device=input.device)

@@ -1,0 +1,37 @@
+"""Questions about GPUs, under PyTorch's names: `minigrad.cuda.is_available()`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigrad import backend
+from minigrad.backend import Device
+
+
+def is_available() -> bool:
+    """Whether an array can really be allocated on a GPU."""
+    return not backend.cuda_problem()
+
+
+def device_count() -> int:
+    """How many GPUs there are."""
+    return backend.cupy().cuda.runtime.getDeviceCount() if is_available() else 0
+
+
+def get_device_name(device: Any = "cuda") -> str:
+    """What the GPU calls itself."""
+    runtime = backend.cupy().cuda.runtime
+    return runtime.getDeviceProperties(Device(device).index)["name"].decode()
+
+
+def synchronize(device: Any = "cuda") -> None:
+    """Wait until the GPU has done everything it was asked for."""
+    backend.cupy().cuda.Device(Device(device).index).synchronize()
+
+
+def manual_seed(seed: int) -> None:
+    """As `minigrad.manual_seed`: all devices are seeded together."""
+    backend.manual_seed(seed)
+
+
+manual_seed_all = manual_seed

@@ -1,0 +1,179 @@
+"""Elementwise arithmetic: NumPy's own functions, spread over threads, into pooled memory.
+
+A large array is split along its first axis (or flat, where all operands lie in one piece), so that
+every function here runs at memory speed. Functions of several steps go through their range in
+blocks that stay in the second-level cache, so that only the first step reads memory and only the
+last one writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.threads import parallel
+
+SMALL = 32 * 1024  # elements; below this, threads cost more than they bring
+BLOCK = 64 * 1024  # elements of one operand in cache, for functions of several steps
+
+
+def _run(step: Callable[..., Any], operands: tuple[Any, ...], dtype: Any, blocked: bool) -> Any:
+    """Call `step(*operands, out)` on pieces of the operands that broadcast to one shape."""
+    arrays = [x for x in operands if isinstance(x, np.ndarray)]
+    shape = np.broadcast_shapes(*(x.shape for x in arrays))
+    out = memory.empty(shape, dtype)
+    if out.size < SMALL:
+        with np.errstate(all="ignore"):
+            step(*operands, out)
+        return out
+    if all(x.shape == shape and x.flags.c_contiguous for x in arrays):
+        operands = tuple(x.reshape(-1) if isinstance(x, np.ndarray) else x for x in operands)
+        flat = out.reshape(-1)
+        rows = 1
+    else:
+        operands = tuple(
+            np.broadcast_to(x, shape) if isinstance(x, np.ndarray) else x for x in operands
+        )
+        flat = out
+        rows = max(1, out.size // shape[0])
+    block = max(1, BLOCK // rows) if blocked else len(flat)
+
+    def run(start: int, stop: int) -> None:
+        for i in range(start, stop, block):
+            piece = slice(i, min(i + block, stop))
+            step(*(x[piece] if isinstance(x, np.ndarray) else x for x in operands), flat[piece])
+
+    parallel(run, len(flat))
+    return out
+
+
+def _ufunc(ufunc: np.ufunc) -> Callable[..., Any]:
+    """A NumPy ufunc as a kernel; Python numbers stay weak, so that they never widen the dtype."""
+
+    def kernel(*operands: Any) -> Any:
+        types = [x.dtype if isinstance(x, np.ndarray) else type(x) for x in operands]
+        dtype = ufunc.resolve_dtypes((*types, None))[-1]
+        return _run(lambda *args: ufunc(*args[:-1], out=args[-1]), operands, dtype, blocked=False)
+
+    kernel.__name__ = ufunc.__name__
+    kernel.__doc__ = f"`numpy.{ufunc.__name__}`, threaded."
+    return kernel
+
+
+add = _ufunc(np.add)
+sub = _ufunc(np.subtract)
+mul = _ufunc(np.multiply)
+div = _ufunc(np.true_divide)
+pow = _ufunc(np.power)
+neg = _ufunc(np.negative)
+exp = _ufunc(np.exp)
+log = _ufunc(np.log)
+sqrt = _ufunc(np.sqrt)
+abs = _ufunc(np.absolute)
+tanh = _ufunc(np.tanh)
+
+
+def copy(x: np.ndarray) -> np.ndarray:
+    """A contiguous copy."""
+    return _run(lambda x, out: np.copyto(out, x), (x,), x.dtype, blocked=False)
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """max(x, 0)."""
+    return _run(lambda x, out: np.maximum(x, 0, out=out), (x,), x.dtype, blocked=False)
+
+
+def relu_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """g where y > 0, else 0."""
+    return _run(lambda g, y, out: np.multiply(g, y > 0, out=out), (g, y), g.dtype, blocked=True)
+
+
+def leaky_relu(x: np.ndarray, negative_slope: float) -> np.ndarray:
+    """x where x > 0, else negative_slope x."""
+
+    def step(x: np.ndarray, out: np.ndarray) -> None:
+        np.multiply(x, negative_slope, out=out)
+        np.copyto(out, x, where=x > 0)
+
+    return _run(step, (x,), x.dtype, blocked=True)
+
+
+def leaky_relu_backward(g: np.ndarray, x: np.ndarray, negative_slope: float) -> np.ndarray:
+    """g where x > 0, else negative_slope g."""
+
+    def step(g: np.ndarray, x: np.ndarray, out: np.ndarray) -> None:
+        np.multiply(g, negative_slope, out=out)
+        np.copyto(out, g, where=x > 0)
+
+    return _run(step, (g, x), g.dtype, blocked=True)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + e^-x)."""
+
+    def step(x: np.ndarray, out: np.ndarray) -> None:
+        np.negative(x, out=out)
+        np.exp(out, out=out)
+        np.add(out, 1, out=out)
+        np.reciprocal(out, out=out)
+
+    return _run(step, (x,), x.dtype, blocked=True)
+
+
+def sigmoid_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """g y (1 - y)."""
+
+    def step(g: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
+        np.subtract(1, y, out=out)
+        np.multiply(out, y, out=out)
+        np.multiply(out, g, out=out)
+
+    return _run(step, (g, y), g.dtype, blocked=True)
+
+
+def tanh_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """g (1 - y^2)."""
+
+    def step(g: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
+        np.multiply(y, y, out=out)
+        np.subtract(1, out, out=out)
+        np.multiply(out, g, out=out)
+
+    return _run(step, (g, y), g.dtype, blocked=True)
+
+
+def dropout(x: np.ndarray, p: float, generator: np.random.Generator) -> Any:
+    """(x mask / (1 - p), mask): each element is kept with probability 1 - p."""
+    mask = generator.random(x.shape, dtype=np.float32) >= p
+    scale = 1.0 / (1.0 - p)
+
+    def step(x: np.ndarray, mask: np.ndarray, out: np.ndarray) -> None:
+        np.multiply(x, scale, out=out)
+        np.multiply(out, mask, out=out)
+
+    return _run(step, (x, mask), x.dtype, blocked=True), mask
+
+
+def index_add(gx: np.ndarray, index: Any, g: np.ndarray) -> None:
+    """gx[index] += g, where an element that `index` names k times receives k terms."""
+    np.add.at(gx, index, g)
+
+
+def sum_over_channels(g: np.ndarray) -> np.ndarray:
+    """The sum over every axis but 1, the gradient of a bias: (N, O, ...) -> (O,)."""
+    if g.ndim == 2:
+        return np.ones(len(g), g.dtype) @ g if g.dtype != np.float16 else g.sum(
+            axis=0, dtype=np.float32
+        ).astype(g.dtype)
+    wide = np.float32 if g.dtype == np.float16 else g.dtype
+    partial = np.empty(g.shape[:2], wide)  # (N, O): rows are summed pairwise, then images
+
+    def run(start: int, stop: int) -> None:
+        axes = tuple(range(2, g.ndim))
+        np.sum(g[start:stop], axis=axes, dtype=wide, out=partial[start:stop])
+
+    parallel(run, len(g))
+    return partial.sum(axis=0).astype(g.dtype, copy=False)

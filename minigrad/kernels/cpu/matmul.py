@@ -1,0 +1,46 @@
+"""Matrix products: BLAS, with each thread of ours taking a share of the work.
+
+Next: `conv.py`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.threads import parallel
+
+SMALL = 1 << 18  # multiplications; below this, threads cost more than they bring
+
+
+def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """`numpy.matmul`: (..., M, K) times (..., K, P), float16 summed in float32."""
+    if a.dtype == np.float16:
+        return matmul(a.astype(np.float32), b.astype(np.float32)).astype(np.float16)
+    if a.ndim == 1 or b.ndim == 1:
+        return np.asarray(np.matmul(a, b))
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    m, k, p = a.shape[-2], a.shape[-1], b.shape[-1]
+    out = memory.empty((*batch, m, p), a.dtype)
+    work = m * k * p
+    if out.ndim > 2 and len(out) > 1 and out.size * k >= SMALL:
+        a = np.broadcast_to(a, (*batch, m, k))
+        b = np.broadcast_to(b, (*batch, k, p))
+        parallel(lambda i, j: np.matmul(a[i:j], b[i:j], out=out[i:j]), len(out))
+    elif out.ndim > 2 or work < SMALL:
+        np.matmul(a, b, out=out)
+    elif m >= p:
+        parallel(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), m)
+    else:
+        parallel(lambda i, j: np.matmul(a, b[:, i:j], out=out[:, i:j]), p)
+    return out
+
+
+def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
+    """x w^T + b: (..., I), (O, I), (O,) -> (..., O)."""
+    y = matmul(x.reshape(-1, x.shape[-1]), w.T)
+    if b is not None:
+        y += b
+    return y.reshape(*x.shape[:-1], len(w))
+
+

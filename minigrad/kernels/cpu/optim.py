@@ -1,0 +1,122 @@
+"""One step of an optimizer on the CPU, in place and in one pass over the memory.
+
+Written as array expressions, Adam walks over a large parameter some twenty times, and memory is
+slower than arithmetic. Here each thread takes 32 K elements at a time and finishes with them while
+they lie in its cache. The formulas stand in `minigrad/optim/sgd.py` and `minigrad/optim/adam.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from minigrad.kernels.cpu import memory, threads
+
+BLOCK = 32 * 1024  # elements: p, g, m, v and two scratch arrays in float32 are 768 KiB
+
+
+def sgd_step(
+    p: np.ndarray,
+    g: np.ndarray,
+    buf: np.ndarray | None,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    first: bool,
+) -> None:
+    """Update the parameter `p` and its momentum `buf` (None without momentum), all of one shape.
+
+    On the `first` step of a parameter the momentum is the gradient itself, undampened.
+    """
+
+    def update(s: np.ndarray, t: np.ndarray, g: np.ndarray, p: np.ndarray, *rest: np.ndarray):
+        d = g
+        if weight_decay:
+            d = np.multiply(p, weight_decay, out=s)
+            d += g
+        if momentum:
+            (buf,) = rest
+            if first:
+                buf[...] = d
+            else:
+                buf *= momentum
+                buf += np.multiply(d, 1 - dampening, out=t) if dampening else d
+            if nesterov:
+                np.multiply(buf, momentum, out=t)
+                t += d
+            d = t if nesterov else buf
+        p -= np.multiply(d, lr, out=t)
+
+    _in_blocks(update, g, p, *(() if buf is None else (buf,)))
+
+
+def adam_step(
+    p: np.ndarray,
+    g: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+) -> None:
+    """Update the parameter `p` and its moments `m` and `v`, all of one shape; `step` is 1 at first.
+
+    The bias corrections c1 and c2 are numbers, so they can leave the array expression:
+    lr * (m/c1) / (sqrt(v/c2) + eps) = (lr * sqrt(c2) / c1) * m / (sqrt(v) + eps * sqrt(c2)).
+    """
+    root2 = math.sqrt(1 - beta2**step)
+    rate = lr * root2 / (1 - beta1**step)
+
+    def update(
+        s: np.ndarray, t: np.ndarray, g: np.ndarray, p: np.ndarray, m: np.ndarray, v: np.ndarray
+    ) -> None:
+        if weight_decay and decoupled:
+            p *= 1 - lr * weight_decay
+        elif weight_decay:
+            np.multiply(p, weight_decay, out=s)
+            g = np.add(g, s, out=s)
+        m *= beta1
+        m += np.multiply(g, 1 - beta1, out=t)
+        v *= beta2
+        np.multiply(g, g, out=t)
+        t *= 1 - beta2
+        v += t
+        np.sqrt(v, out=t)
+        t += eps * root2
+        np.divide(m, t, out=t)
+        t *= rate
+        p -= t
+
+    _in_blocks(update, g, p, m, v)
+
+
+def _in_blocks(update: Callable[..., None], g: np.ndarray, *changed: np.ndarray) -> None:
+    """Call `update(scratch, scratch, g, *changed)` on blocks of the flattened arrays.
+
+    An array that is not contiguous has no flat view: it is worked on as a copy and, where it is
+    `changed`, written back.
+    """
+    flat = [array.reshape(-1) for array in (g, *changed)]
+    size, dtype = g.size, changed[0].dtype
+
+    def run(first: int, last: int) -> None:
+        s, t = memory.empty((2, min(BLOCK, size)), dtype)
+        for start in range(first * BLOCK, min(last * BLOCK, size), BLOCK):
+            blocks = [array[start : start + BLOCK] for array in flat]
+            update(s[: blocks[0].size], t[: blocks[0].size], *blocks)
+
+    if size <= BLOCK:
+        run(0, 1)  # a bias is done before a second thread would have woken up
+    else:
+        threads.parallel(run, -(-size // BLOCK))
+    for array, copy in zip(changed, flat[1:], strict=True):
+        if not array.flags.c_contiguous:
+            array[...] = copy.reshape(array.shape)

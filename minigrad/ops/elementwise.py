@@ -1,0 +1,311 @@
+"""Elementwise operations: each output element depends on one element of each input.
+
+So each derivative is one factor an element, and `backward` multiplies the incoming gradient g by
+it. Operations of two inputs broadcast; the engine sums their gradients back (`autograd._sum_to`).
+Next: `reduce.py`.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as np
+
+from minigrad import backend, dtypes, kernels
+from minigrad.autograd import Function
+from minigrad.backend import Array
+from minigrad.ops.convert import to
+from minigrad.tensor import Tensor, array_from
+
+
+def _operands(*values: Any, integers: builtins.bool = True) -> list[Any]:
+    """Tensors of one dtype, and Python numbers, which never widen the tensors' dtype.
+
+    With integers=False, integer and boolean tensors become floats first (as in a division).
+    """
+    values_ = [_operand(value) for value in values]
+    dtype = dtypes.result_type(*(v.array if isinstance(v, Tensor) else v for v in values_))
+    if not integers and not dtypes.is_floating_point(dtype):
+        dtype = dtypes.DEFAULT
+    if not any(isinstance(v, Tensor) for v in values_):
+        values_[0] = Tensor(np.asarray(values_[0], dtype))
+    return [to(v, dtype) if isinstance(v, Tensor) else v for v in values_]
+
+
+def _operand(value: Any) -> Any:
+    if isinstance(value, (Tensor, builtins.int, builtins.float, complex)):
+        return value
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()  # NumPy scalars are strong types in NumPy 2: make them weak again
+    if isinstance(value, (np.ndarray, list, tuple)) or backend.is_cupy(value):
+        return Tensor(array_from(value))
+    raise TypeError(f"unsupported operand: a tensor or a number was expected, not {value!r}")
+
+
+class Add(Function):
+    """y = a + b;  dL/da = g, dL/db = g."""
+
+    broadcasts = True
+
+    def forward(self, a: Any, b: Any) -> Array:
+        return _kernels(a, b).add(a, b)
+
+    def backward(self, g: Array) -> tuple[Array, Array]:
+        return g, g
+
+
+class Sub(Function):
+    """y = a - b;  dL/da = g, dL/db = -g."""
+
+    broadcasts = True
+
+    def forward(self, a: Any, b: Any) -> Array:
+        return _kernels(a, b).sub(a, b)
+
+    def backward(self, g: Array) -> tuple[Array, Array | None]:
+        return g, kernels.of(g).neg(g) if self.needs_input_grad[1] else None
+
+
+class Mul(Function):
+    """y = a b;  dL/da = g b, dL/db = g a."""
+
+    broadcasts = True
+
+    def forward(self, a: Any, b: Any) -> Array:
+        needs_a, needs_b = self.needs_input_grad
+        self.save_for_backward(a if needs_b else None, b if needs_a else None)
+        return _kernels(a, b).mul(a, b)
+
+    def backward(self, g: Array) -> tuple[Array | None, Array | None]:
+        a, b = self.saved_tensors
+        mul = kernels.of(g).mul
+        return None if b is None else mul(g, b), None if a is None else mul(g, a)
+
+
+class Div(Function):
+    """y = a / b;  dL/da = g / b, dL/db = -g y / b."""
+
+    broadcasts = True
+
+    def forward(self, a: Any, b: Any) -> Array:
+        y = _kernels(a, b).div(a, b)
+        self.save_for_backward(b, y if self.needs_input_grad[1] else None)
+        return y
+
+    def backward(self, g: Array) -> tuple[Array, Array | None]:
+        b, y = self.saved_tensors
+        k = kernels.of(g)
+        ga = k.div(g, b)
+        return ga, None if y is None else k.neg(k.mul(ga, y))
+
+
+class Pow(Function):
+    """y = a^b;  dL/da = g b a^(b-1), dL/db = g y log a, both 0 where their limit is (0^0, 0^b)."""
+
+    broadcasts = True
+
+    def forward(self, a: Any, b: Any) -> Array:
+        y = _kernels(a, b).pow(a, b)
+        self.save_for_backward(a, b, y if self.needs_input_grad[1] else None)
+        return y
+
+    def backward(self, g: Array) -> tuple[Array | None, Array | None]:
+        a, b, y = self.saved_tensors
+        k, xp = kernels.of(g), backend.array_module(g)
+        ga = gb = None
+        if self.needs_input_grad[0]:
+            factor = k.mul(k.pow(a, k.sub(b, 1)) if hasattr(b, "dtype") else k.pow(a, b - 1), b)
+            ga = xp.where(b == 0, xp.zeros((), g.dtype), k.mul(g, factor))
+        if self.needs_input_grad[1]:
+            base = xp.asarray(a, dtype=g.dtype)
+            log = xp.where((base == 0) & (b >= 0), xp.zeros((), g.dtype), k.log(base))
+            gb = k.mul(k.mul(g, y), log)
+        return ga, gb
+
+
+class Neg(Function):
+    """y = -x;  dL/dx = -g."""
+
+    def forward(self, x: Array) -> Array:
+        return kernels.of(x).neg(x)
+
+    def backward(self, g: Array) -> Array:
+        return kernels.of(g).neg(g)
+
+
+class Exp(Function):
+    """y = e^x;  dL/dx = g y."""
+
+    def forward(self, x: Array) -> Array:
+        y = kernels.of(x).exp(x)
+        self.save_for_backward(y)
+        return y
+
+    def backward(self, g: Array) -> Array:
+        (y,) = self.saved_tensors
+        return kernels.of(g).mul(g, y)
+
+
+class Log(Function):
+    """y = ln x;  dL/dx = g / x."""
+
+    def forward(self, x: Array) -> Array:
+        self.save_for_backward(x)
+        return kernels.of(x).log(x)
+
+    def backward(self, g: Array) -> Array:
+        (x,) = self.saved_tensors
+        return kernels.of(g).div(g, x)
+
+
+class Sqrt(Function):
+    """y = x^(1/2);  dL/dx = g / (2 y)."""
+
+    def forward(self, x: Array) -> Array:
+        y = kernels.of(x).sqrt(x)
+        self.save_for_backward(y)
+        return y
+
+    def backward(self, g: Array) -> Array:
+        (y,) = self.saved_tensors
+        k = kernels.of(g)
+        return k.div(g, k.mul(y, 2))
+
+
+class Abs(Function):
+    """y = |x|;  dL/dx = g sign(x), and 0 at x = 0."""
+
+    def forward(self, x: Array) -> Array:
+        self.save_for_backward(x)
+        return kernels.of(x).abs(x)
+
+    def backward(self, g: Array) -> Array:
+        (x,) = self.saved_tensors
+        return kernels.of(g).mul(g, backend.array_module(x).sign(x))
+
+
+class ReLU(Function):
+    """y = max(x, 0);  dL/dx = g where y > 0, so 0 at x = 0. Keeps its output, not its input."""
+
+    def forward(self, x: Array) -> Array:
+        y = kernels.of(x).relu(x)
+        self.save_for_backward(y)
+        return y
+
+    def backward(self, g: Array) -> Array:
+        (y,) = self.saved_tensors
+        return kernels.of(g).relu_backward(g, y)
+
+
+class LeakyReLU(Function):
+    """y = x where x > 0, else slope x;  dL/dx = g where x > 0, else slope g."""
+
+    def forward(self, x: Array, *, negative_slope: float) -> Array:
+        self.save_for_backward(x)
+        self.negative_slope = negative_slope
+        return kernels.of(x).leaky_relu(x, negative_slope)
+
+    def backward(self, g: Array) -> Array:
+        (x,) = self.saved_tensors
+        return kernels.of(g).leaky_relu_backward(g, x, self.negative_slope)
+
+
+class Sigmoid(Function):
+    """y = 1 / (1 + e^-x);  dL/dx = g y (1 - y)."""
+
+    def forward(self, x: Array) -> Array:
+        y = kernels.of(x).sigmoid(x)
+        self.save_for_backward(y)
+        return y
+
+    def backward(self, g: Array) -> Array:
+        (y,) = self.saved_tensors
+        return kernels.of(g).sigmoid_backward(g, y)
+
+
+class Tanh(Function):
+    """y = tanh x;  dL/dx = g (1 - y^2)."""
+
+    def forward(self, x: Array) -> Array:
+        y = kernels.of(x).tanh(x)
+        self.save_for_backward(y)
+        return y
+
+    def backward(self, g: Array) -> Array:
+        (y,) = self.saved_tensors
+        return kernels.of(g).tanh_backward(g, y)
+
+
+def _kernels(*operands: Any) -> Any:
+    return kernels.of(next(x for x in operands if hasattr(x, "dtype")))
+
+
+def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """input + alpha * other, broadcast."""
+    return Add.apply(*_operands(input, other if alpha == 1 else mul(other, alpha)))
+
+
+def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """input - alpha * other, broadcast."""
+    return Sub.apply(*_operands(input, other if alpha == 1 else mul(other, alpha)))
+
+
+def mul(input: Any, other: Any) -> Tensor:
+    """input * other, broadcast."""
+    return Mul.apply(*_operands(input, other))
+
+
+def div(input: Any, other: Any) -> Tensor:
+    """input / other, broadcast; integers give floats."""
+    return Div.apply(*_operands(input, other, integers=False))
+
+
+def pow(input: Any, exponent: Any) -> Tensor:
+    """input ** exponent, broadcast."""
+    return Pow.apply(*_operands(input, exponent))
+
+
+def neg(input: Tensor) -> Tensor:
+    """-input."""
+    return Neg.apply(input)
+
+
+def exp(input: Tensor) -> Tensor:
+    """e to the power of each element."""
+    return Exp.apply(*_operands(input, integers=False))
+
+
+def log(input: Tensor) -> Tensor:
+    """The natural logarithm; -inf at 0, NaN below."""
+    return Log.apply(*_operands(input, integers=False))
+
+
+def sqrt(input: Tensor) -> Tensor:
+    """The square root; NaN below 0."""
+    return Sqrt.apply(*_operands(input, integers=False))
+
+
+def abs(input: Tensor) -> Tensor:
+    """The absolute value."""
+    return Abs.apply(input)
+
+
+def relu(input: Tensor) -> Tensor:
+    """max(input, 0)."""
+    return ReLU.apply(input)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """input where it is positive, negative_slope * input elsewhere."""
+    return LeakyReLU.apply(input, negative_slope=negative_slope)
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + exp(-input))."""
+    return Sigmoid.apply(*_operands(input, integers=False))
+
+
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent."""
+    return Tanh.apply(*_operands(input, integers=False))
