@@ -1,0 +1,5 @@
+"""What is not mathematics. So far: `utils.data`, where batches come from."""
+
+from minigrad.utils import data
+
+__all__ = ["data"]

@@ -1,0 +1,203 @@
+"""Layers against PyTorch's: same weights, same input, then output, gradients, keys and text.
+
+The operations themselves are tested in `tests/ops`; here it is about what a layer adds to them:
+its options in the right order and under the right names, its parameters and its buffers.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+import minigrad as mg
+from minigrad import nn
+
+rng = np.random.default_rng(0)
+IMAGES = rng.standard_normal((3, 4, 9, 8)).astype(np.float32)
+ROWS = rng.standard_normal((5, 6)).astype(np.float32)
+
+LAYERS = [
+    ("Conv2d", (4, 6, 3), {}, IMAGES),
+    ("Conv2d", (4, 6, (3, 2), (2, 1), (1, 0), (1, 2), 2, False), {}, IMAGES),
+    ("Conv2d", (4, 8), {"kernel_size": 3, "padding": "same", "groups": 4}, IMAGES),
+    ("Conv2d", (4, 8, 3), {"padding": "valid", "stride": 2, "padding_mode": "zeros"}, IMAGES),
+    ("Linear", (6, 3), {}, ROWS),
+    ("Linear", (6, 3), {"bias": False}, ROWS),
+    ("MaxPool2d", (3, 2), {}, IMAGES),
+    ("MaxPool2d", (2,), {"padding": 1, "dilation": (2, 1), "ceil_mode": True}, IMAGES),
+    ("MaxPool2d", ((3, 2), None, (1, 0), 1), {}, IMAGES),
+    ("AvgPool2d", (3,), {"stride": 2}, IMAGES),
+    ("AvgPool2d", (3, 2, 1, True, False), {}, IMAGES),
+    ("AvgPool2d", ((2, 3), (2, 3)), {"divisor_override": 2}, IMAGES),
+    ("AdaptiveAvgPool2d", (1,), {}, IMAGES),
+    ("AdaptiveAvgPool2d", ((4, None),), {}, IMAGES),
+    ("LocalResponseNorm", (3,), {"alpha": 0.7, "beta": 0.6, "k": 2.0}, IMAGES),
+    ("LocalResponseNorm", (2, 0.5, 0.75, 1.5), {}, IMAGES),
+    ("BatchNorm2d", (4,), {}, IMAGES),
+    ("BatchNorm2d", (4, 1e-3, 0.3), {}, IMAGES),
+    ("BatchNorm2d", (4,), {"momentum": None}, IMAGES),
+    ("BatchNorm2d", (4,), {"affine": False}, IMAGES),
+    ("BatchNorm2d", (4,), {"bias": False}, IMAGES),
+    ("BatchNorm2d", (4,), {"track_running_stats": False}, IMAGES),
+    ("BatchNorm1d", (6,), {}, ROWS),
+    ("BatchNorm1d", (4,), {}, IMAGES[..., 0]),
+    ("ReLU", (), {}, ROWS),
+    ("ReLU", (True,), {}, ROWS),
+    ("LeakyReLU", (), {}, ROWS),
+    ("LeakyReLU", (0.2,), {"inplace": True}, ROWS),
+    ("Sigmoid", (), {}, ROWS),
+    ("Tanh", (), {}, ROWS),
+    ("Softmax", (1,), {}, ROWS),
+    ("LogSoftmax", (), {"dim": -1}, ROWS),
+    ("Flatten", (), {}, IMAGES),
+    ("Flatten", (2, 3), {}, IMAGES),
+    ("Unflatten", (1, (2, 3)), {}, ROWS),
+    ("Identity", (1, 2), {"anything": 3}, ROWS),
+    ("ZeroPad2d", (2,), {}, IMAGES),
+    ("ZeroPad2d", ((1, 0, 2, 3),), {}, IMAGES),
+    ("Dropout", (0.0,), {}, ROWS),
+    ("Dropout", (1.0, True), {}, ROWS),
+]
+
+
+def pair_of(name, args, options):
+    ours = getattr(nn, name)(*args, **options)
+    theirs = getattr(torch.nn, name)(*args, **options)
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(1))
+    ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
+    return ours, theirs
+
+
+@pytest.mark.parametrize(("name", "args", "options", "x"), LAYERS)
+def test_layer_as_pytorch(name, args, options, x):
+    ours, theirs = pair_of(name, args, options)
+    assert repr(ours) == repr(theirs)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    for training in (True, True, False):  # twice: running statistics have a past
+        ours.train(training)
+        theirs.train(training)
+        a = mg.tensor(x, requires_grad=True)
+        b = torch.tensor(x, requires_grad=True)
+        y, expected = ours(a * 1), theirs(b * 1)  # * 1: a leaf cannot be changed in place
+        assert y.dtype == mg.float32
+        np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), atol=2e-5)
+        g = np.random.default_rng(2).standard_normal(y.shape).astype(np.float32)
+        y.backward(mg.tensor(g))
+        expected.backward(torch.tensor(g))
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), atol=1e-4)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-4, atol=1e-3)
+    for p, q in zip(ours.buffers(), theirs.buffers(), strict=True):
+        np.testing.assert_allclose(p.numpy(), q.numpy(), atol=1e-5)
+
+
+def test_max_pool_returns_indices():
+    y, indices = nn.MaxPool2d(3, 2, return_indices=True)(mg.tensor(IMAGES))
+    expected, where = torch.nn.MaxPool2d(3, 2, return_indices=True)(torch.tensor(IMAGES))
+    np.testing.assert_array_equal(y.numpy(), expected.numpy())
+    np.testing.assert_array_equal(indices.numpy(), where.numpy())
+
+
+TARGETS = np.array([0, 5, 2, -100, 3])
+WEIGHTS = np.array([0.5, 1.0, 2.0, 1.5, 0.1, 3.0], np.float32)
+LOSSES = [
+    ("CrossEntropyLoss", {}, TARGETS),
+    ("CrossEntropyLoss", {"weight": WEIGHTS, "label_smoothing": 0.1}, TARGETS),
+    ("CrossEntropyLoss", {"ignore_index": 2, "reduction": "none"}, np.abs(TARGETS % 6)),
+    ("CrossEntropyLoss", {"reduction": "sum"}, np.full((5, 6), 1 / 6, np.float32)),
+    ("NLLLoss", {"weight": WEIGHTS, "reduction": "sum"}, TARGETS),
+    ("NLLLoss", {"ignore_index": 5}, np.array([5, 1, 2, 3, 4])),
+    ("MSELoss", {}, ROWS[::-1].copy()),
+    ("MSELoss", {"reduction": "none"}, ROWS[::-1].copy()),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "target"), LOSSES)
+def test_loss_as_pytorch(name, options, target):
+    def run(lib):
+        given = {k: lib.tensor(v) if k == "weight" else v for k, v in options.items()}
+        module = getattr(lib.nn, name)(**given)
+        scores = lib.tensor(ROWS, requires_grad=True)
+        loss = module(scores, lib.tensor(target))
+        (loss * loss).sum().backward()
+        return loss.detach().numpy(), scores.grad.numpy(), repr(module), list(module.state_dict())
+
+    loss, gradient, text, keys = run(mg)
+    expected = run(torch)
+    assert (text, keys) == expected[2:]
+    np.testing.assert_allclose(loss, expected[0], rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_layer():
+    mg.manual_seed(0)
+    layer = nn.Dropout(0.25)
+    x = mg.ones(200, 100)
+    y = layer(x).numpy()
+    assert set(np.unique(y)) == {0.0, np.float32(1 / 0.75)}
+    assert abs((y == 0).mean() - 0.25) < 0.01
+    assert not np.array_equal(y, layer(x).numpy())
+    mg.manual_seed(0)
+    np.testing.assert_array_equal(y, layer(x).numpy())
+    assert (layer.eval()(x).numpy() == 1).all()
+
+
+@pytest.mark.parametrize(("name", "args"), [("Conv2d", (3, 4, 5)), ("Linear", (7, 4))])
+def test_default_initialisation(name, args):
+    """Uniform within +-1/sqrt(fan_in), weight and bias; reproducible; another one each time."""
+    many = (args[0], 4000, *args[2:])
+    mg.manual_seed(3)
+    layer, other = getattr(nn, name)(*many), getattr(nn, name)(*many)
+    theirs = getattr(torch.nn, name)(*many)
+    bound = 1 / np.sqrt(np.prod(layer.weight.shape[1:]))
+    for ours, expected in ((layer.weight, theirs.weight), (layer.bias, theirs.bias)):
+        values = ours.detach().numpy()
+        assert 0.99 * bound < np.abs(values).max() <= bound
+        assert abs(values.std() - expected.detach().numpy().std()) < 0.03 * bound
+        assert abs(values.mean()) < 0.03 * bound
+    assert not np.array_equal(layer.weight.detach().numpy(), other.weight.detach().numpy())
+    mg.manual_seed(3)
+    again = getattr(nn, name)(*many)
+    np.testing.assert_array_equal(layer.weight.detach().numpy(), again.weight.detach().numpy())
+    np.testing.assert_array_equal(layer.bias.detach().numpy(), again.bias.detach().numpy())
+
+
+@pytest.mark.parametrize("dtype", [mg.float16, mg.float64])
+def test_device_and_dtype_arguments(dtype):
+    for layer in (
+        nn.Linear(2, 3, device="cpu", dtype=dtype),
+        nn.Conv2d(1, 2, 3, device="cpu", dtype=dtype),
+        nn.BatchNorm2d(2, device="cpu", dtype=dtype),
+    ):
+        assert {p.dtype for p in layer.parameters()} == {dtype}
+        assert {b.dtype for b in layer.buffers()} <= {dtype, mg.int64}
+
+
+def test_batch_norm_reset():
+    layer = nn.BatchNorm2d(4)
+    layer(mg.tensor(IMAGES))
+    layer.reset_parameters()
+    fresh = nn.BatchNorm2d(4).state_dict()
+    for key, value in layer.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), fresh[key].numpy())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), r"\[Conv2d\] in_channels \(3\) .* groups \(2\)"),
+        (lambda: nn.Conv2d(4, 3, 3, groups=2), r"\[Conv2d\] out_channels \(3\) .* groups \(2\)"),
+        (lambda: nn.Conv2d(4, 4, 3, groups=0), r"groups must be a positive integer, got 0"),
+        (lambda: nn.Conv2d(4, 4, 3, padding="full"), "Invalid padding string 'full'"),
+        (lambda: nn.Conv2d(4, 4, 3, 2, "same"), "not supported for strided"),
+        (lambda: nn.Conv2d(4, 4, 3, padding_mode="reflect"), "padding_mode must be 'zeros'"),
+        (lambda: nn.Conv2d(4, 4, (3, 3, 3)), r"\[Conv2d\] kernel_size must be"),
+        (lambda: nn.Dropout(1.5), "between 0 and 1, but got 1.5"),
+        (lambda: nn.BatchNorm2d(4)(mg.ones(2, 4)), r"expected 4D input \(got 2D input\)"),
+        (lambda: nn.BatchNorm1d(4)(mg.ones(2, 4, 1, 1)), r"expected 2D or 3D input \(got 4D"),
+        (lambda: nn.BatchNorm2d(4)(mg.ones(1, 4, 1, 1)), "more than 1 value per channel"),
+    ],
+)
+def test_errors(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
