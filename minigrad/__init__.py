@@ -11,7 +11,7 @@ kernels/cpu/conv.py, nn/module.py, optim/sgd.py.
 """
 
 from minigrad.tensor import Size, Tensor  # isort: skip
-from minigrad import autograd, cuda
+from minigrad import autograd, cuda, nn, optim, utils
 from minigrad.autograd import (
     Function, detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled,
 )

@@ -270,7 +270,8 @@ def _sum_to(g: Array, shape: tuple[int, ...]) -> Array:
     axes = tuple(range(extra)) + tuple(
         extra + i for i, size in enumerate(shape) if size == 1 and g.shape[extra + i] != 1
     )
-    return g.sum(axis=axes, keepdims=True).reshape(shape)
+    total = g.sum(axis=axes, keepdims=True, dtype=dtypes.accumulator(g.dtype))
+    return total.astype(g.dtype, copy=False).reshape(shape)
 
 
 def backward(root: Any, gradient: Array, retain_graph: bool = False) -> None:
@@ -296,7 +297,7 @@ def backward(root: Any, gradient: Array, retain_graph: bool = False) -> None:
                 continue
             if not isinstance(edge, Function):
                 shared = (g, *saved, *gradients[:i], *gradients[i + 1 :])
-                _accumulate(edge, gx.copy() if _aliases(gx, shared) else gx)
+                _accumulate(edge, gx if _is_own(gx, shared) else gx.copy())
                 continue
             if edge not in arrived:
                 arrived[edge] = gx
@@ -323,10 +324,13 @@ def _count_consumers(root: Function) -> Counter[Function]:
     return consumers
 
 
-def _aliases(array: Array, others: tuple[Any, ...]) -> bool:
-    """Whether `array` may share its memory, so that a leaf must not keep it as its own."""
+def _is_own(array: Array, others: tuple[Any, ...]) -> bool:
+    """Whether a leaf may keep `array` as its gradient: plain memory that nobody else looks at."""
+    flags = array.flags  # a broadcast view can be contiguous, but not writeable (a NumPy flag)
+    if not (flags.c_contiguous and getattr(flags, "writeable", True)):
+        return False
     may_share = backend.array_module(array).may_share_memory
-    return any(other is not None and may_share(array, other) for other in others)
+    return not any(other is not None and may_share(array, other) for other in others)
 
 
 def _accumulate(leaf: Any, gx: Array) -> None:

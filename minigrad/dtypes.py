@@ -36,6 +36,11 @@ def is_floating_point(dtype: np.dtype) -> builtins.bool:
     return dtype.kind in "fc"
 
 
+def accumulator(dtype: np.dtype) -> np.dtype:
+    """The dtype in which many numbers of `dtype` are added up: float16 needs a wider one."""
+    return float32 if dtype == float16 else dtype
+
+
 def can_cast(source: np.dtype, target: np.dtype) -> builtins.bool:
     """Whether an in-place operation may write `source` into `target`: no category is lost."""
     return _CATEGORY[source.kind] <= _CATEGORY[target.kind]

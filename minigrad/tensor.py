@@ -206,10 +206,6 @@ class Tensor(Operators):
             raise TypeError("only integer tensors of a single element can be converted to an index")
         return builtins.int(self.item())
 
-    def to(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Another dtype or device: `to("cuda")`, `to(minigrad.float64)`, `to(other_tensor)`."""
-        return ops.to(self, *args, **kwargs)
-
     def type(self, dtype: np.dtype) -> Tensor:
         return ops.to(self, dtype)
 
@@ -236,9 +232,6 @@ class Tensor(Operators):
 
     def bool(self) -> Tensor:
         return ops.to(self, dtypes.bool)
-
-    def clone(self) -> Tensor:
-        return ops.clone(self)
 
     def contiguous(self) -> Tensor:
         return self if self.is_contiguous() else ops.clone(self)
@@ -345,24 +338,6 @@ class Tensor(Operators):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._inplace(ops.index_put(self, index, value))
-
-    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        return self._inplace(ops.add(self, other, alpha=alpha))
-
-    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        return self._inplace(ops.sub(self, other, alpha=alpha))
-
-    def mul_(self, other: Any) -> Tensor:
-        return self._inplace(ops.mul(self, other))
-
-    def div_(self, other: Any) -> Tensor:
-        return self._inplace(ops.div(self, other))
-
-    def pow_(self, exponent: Any) -> Tensor:
-        return self._inplace(ops.pow(self, exponent))
-
-    def relu_(self) -> Tensor:
-        return self._inplace(ops.relu(self))
 
     def copy_(self, source: Any) -> Tensor:
         source = source if isinstance(source, Tensor) else Tensor(array_from(source))

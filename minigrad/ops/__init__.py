@@ -7,8 +7,9 @@ What runs on the arrays is in `kernels/`.
 
 from minigrad.ops.convert import clone, to  # isort: skip
 from minigrad.ops.compare import (
-    allclose, eq, equal, ge, gt, is_floating_point, is_tensor, isfinite, isinf, isnan, le,
-    logical_and, logical_not, logical_or, lt, ne,
+    allclose, bitwise_and, bitwise_not, bitwise_or, bitwise_xor, eq, equal, ge, gt,
+    is_floating_point, is_tensor, isfinite, isinf, isnan, le, logical_and, logical_not, logical_or,
+    lt, ne,
 )
 from minigrad.ops.conv import conv2d, fold, unfold
 from minigrad.ops.dropout import dropout

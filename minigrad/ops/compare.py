@@ -12,7 +12,7 @@ from minigrad.tensor import Tensor, array_from
 
 
 def _compare(name: str, input: Any, other: Any) -> Tensor:
-    arrays = [x.array if isinstance(x, Tensor) else x for x in _operands(input, other)]
+    arrays = [x.array if isinstance(x, Tensor) else x for x in _operands(name, input, other)]
     placed = [x for x in arrays if hasattr(x, "dtype")]
     backend.same_device(name, placed)
     return Tensor(_asarray(getattr(backend.array_module(placed[0]), name)(*arrays)))
@@ -69,6 +69,26 @@ def logical_or(input: Any, other: Any) -> Tensor:
 def logical_not(input: Tensor) -> Tensor:
     """Whether it is false (zero)."""
     return _ask("logical_not", input)
+
+
+def bitwise_and(input: Any, other: Any) -> Tensor:
+    """The bits that are set in both; for bools, whether both are true. What `&` means."""
+    return _compare("bitwise_and", input, other)
+
+
+def bitwise_or(input: Any, other: Any) -> Tensor:
+    """The bits that are set in one; for bools, whether one is true. What `|` means."""
+    return _compare("bitwise_or", input, other)
+
+
+def bitwise_xor(input: Any, other: Any) -> Tensor:
+    """The bits that differ; for bools, whether just one is true. What `^` means."""
+    return _compare("bitwise_xor", input, other)
+
+
+def bitwise_not(input: Tensor) -> Tensor:
+    """All bits turned over; for bools, whether it is false. What `~` means."""
+    return _ask("invert", input)
 
 
 def isnan(input: Tensor) -> Tensor:

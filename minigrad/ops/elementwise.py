@@ -15,11 +15,36 @@ import numpy as np
 from minigrad import backend, dtypes, kernels
 from minigrad.autograd import Function
 from minigrad.backend import Array
+from minigrad.kernels.geometry import ShapeError
 from minigrad.ops.convert import to
 from minigrad.tensor import Tensor, array_from
 
 
-def _operands(*values: Any, integers: builtins.bool = True) -> list[Any]:
+def _operands(name: str, *values: Any, integers: builtins.bool = True) -> list[Any]:
+    """Tensors of one dtype whose shapes broadcast, and Python numbers.
+
+    Raises:
+        ShapeError: they do not broadcast; names the operation and the shapes.
+    """
+    operands = _promoted(*values, integers=integers)
+    shapes = [x.array.shape for x in operands if isinstance(x, Tensor)]
+    if not _broadcast(*shapes):
+        raise ShapeError(
+            f"[{name}] shapes {' and '.join(map(str, shapes))} do not broadcast: from the right, "
+            "sizes must be equal, or one of them 1"
+        )
+    return operands
+
+
+def _broadcast(*shapes: tuple[int, ...]) -> builtins.bool:
+    """Whether arrays of these shapes broadcast."""
+    try:
+        return len(set(shapes)) < 2 or np.broadcast_shapes(*shapes) is not None
+    except ValueError:
+        return False
+
+
+def _promoted(*values: Any, integers: builtins.bool = True) -> list[Any]:
     """Tensors of one dtype, and Python numbers, which never widen the tensors' dtype.
 
     With integers=False, integer and boolean tensors become floats first (as in a division).
@@ -93,11 +118,12 @@ class Div(Function):
         self.save_for_backward(b, y if self.needs_input_grad[1] else None)
         return y
 
-    def backward(self, g: Array) -> tuple[Array, Array | None]:
+    def backward(self, g: Array) -> tuple[Array | None, Array | None]:
         b, y = self.saved_tensors
         k = kernels.of(g)
         ga = k.div(g, b)
-        return ga, None if y is None else k.neg(k.mul(ga, y))
+        gb = None if y is None else k.neg(k.mul(ga, y))
+        return ga if self.needs_input_grad[0] else None, gb
 
 
 class Pow(Function):
@@ -199,16 +225,20 @@ class ReLU(Function):
 
 
 class LeakyReLU(Function):
-    """y = x where x > 0, else slope x;  dL/dx = g where x > 0, else slope g."""
+    """y = x where x > 0, else slope x;  dL/dx = g where x > 0, else slope g.
+
+    With a slope of at least 0, y has the sign of x: then the output serves, as for ReLU.
+    """
 
     def forward(self, x: Array, *, negative_slope: float) -> Array:
-        self.save_for_backward(x)
+        y = kernels.of(x).leaky_relu(x, negative_slope)
+        self.save_for_backward(y if negative_slope >= 0 else x)
         self.negative_slope = negative_slope
-        return kernels.of(x).leaky_relu(x, negative_slope)
+        return y
 
     def backward(self, g: Array) -> Array:
-        (x,) = self.saved_tensors
-        return kernels.of(g).leaky_relu_backward(g, x, self.negative_slope)
+        (signed,) = self.saved_tensors
+        return kernels.of(g).leaky_relu_backward(g, signed, self.negative_slope)
 
 
 class Sigmoid(Function):
@@ -243,27 +273,27 @@ def _kernels(*operands: Any) -> Any:
 
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input + alpha * other, broadcast."""
-    return Add.apply(*_operands(input, other if alpha == 1 else mul(other, alpha)))
+    return Add.apply(*_operands("add", input, other if alpha == 1 else mul(other, alpha)))
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input - alpha * other, broadcast."""
-    return Sub.apply(*_operands(input, other if alpha == 1 else mul(other, alpha)))
+    return Sub.apply(*_operands("sub", input, other if alpha == 1 else mul(other, alpha)))
 
 
 def mul(input: Any, other: Any) -> Tensor:
     """input * other, broadcast."""
-    return Mul.apply(*_operands(input, other))
+    return Mul.apply(*_operands("mul", input, other))
 
 
 def div(input: Any, other: Any) -> Tensor:
     """input / other, broadcast; integers give floats."""
-    return Div.apply(*_operands(input, other, integers=False))
+    return Div.apply(*_operands("div", input, other, integers=False))
 
 
 def pow(input: Any, exponent: Any) -> Tensor:
     """input ** exponent, broadcast."""
-    return Pow.apply(*_operands(input, exponent))
+    return Pow.apply(*_operands("pow", input, exponent))
 
 
 def neg(input: Tensor) -> Tensor:
@@ -273,17 +303,17 @@ def neg(input: Tensor) -> Tensor:
 
 def exp(input: Tensor) -> Tensor:
     """e to the power of each element."""
-    return Exp.apply(*_operands(input, integers=False))
+    return Exp.apply(*_promoted(input, integers=False))
 
 
 def log(input: Tensor) -> Tensor:
     """The natural logarithm; -inf at 0, NaN below."""
-    return Log.apply(*_operands(input, integers=False))
+    return Log.apply(*_promoted(input, integers=False))
 
 
 def sqrt(input: Tensor) -> Tensor:
     """The square root; NaN below 0."""
-    return Sqrt.apply(*_operands(input, integers=False))
+    return Sqrt.apply(*_promoted(input, integers=False))
 
 
 def abs(input: Tensor) -> Tensor:
@@ -303,9 +333,9 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
 
 def sigmoid(input: Tensor) -> Tensor:
     """1 / (1 + exp(-input))."""
-    return Sigmoid.apply(*_operands(input, integers=False))
+    return Sigmoid.apply(*_promoted(input, integers=False))
 
 
 def tanh(input: Tensor) -> Tensor:
     """The hyperbolic tangent."""
-    return Tanh.apply(*_operands(input, integers=False))
+    return Tanh.apply(*_promoted(input, integers=False))

@@ -25,7 +25,7 @@ class GetItem(Function):
 
     def forward(self, x: Array, *, index: Any) -> Array:
         self.shape, self.index = x.shape, index
-        return backend.array_module(x).asarray(x[index])
+        return _select(x, index)
 
     def backward(self, g: Array) -> Array:
         gx = kernels.of(g).zeros(self.shape, g.dtype)
@@ -55,6 +55,17 @@ class SetItem(Function):
         return gx, gv
 
 
+def _select(x: Array, index: Any) -> Array:
+    """x[index]: a view where NumPy can give one, and never a bare number."""
+    try:
+        y = x[index]
+        if isinstance(y, np.generic):  # one element; with "..." it comes as a view
+            y = x[(*index, ...) if isinstance(index, tuple) else (index, ...)]
+    except IndexError as error:
+        raise IndexError(f"{error} (tensor of shape {x.shape})") from None
+    return y
+
+
 def _repeats(index: Any) -> bool:
     """Whether an index might name one element twice: only arrays of integers can."""
     parts = index if isinstance(index, tuple) else (index,)
@@ -79,10 +90,7 @@ def _raw(index: Any, like: Array) -> Any:
 
 def getitem(input: Tensor, index: Any) -> Tensor:
     """input[index], with slices, integers, None, Ellipsis, integer arrays and masks."""
-    try:
-        return GetItem.apply(input, index=_raw(index, input.array))
-    except IndexError as error:
-        raise IndexError(f"{error} (tensor of shape {tuple(input.shape)})") from None
+    return GetItem.apply(input, index=_raw(index, input.array))
 
 
 def index_put(input: Tensor, index: Any, value: Any) -> Tensor:
@@ -90,7 +98,7 @@ def index_put(input: Tensor, index: Any, value: Any) -> Tensor:
     raw = _raw(index, input.array)
     value = value if isinstance(value, Tensor) else Tensor(array_from(value))
     value = to(value, input.device, input.dtype)
-    target = input.array[raw].shape
+    target = _select(input.array, raw).shape
     while value.ndim > len(target) and value.shape[0] == 1:
         value = value[0]  # NumPy and PyTorch both drop leading ones here
     return SetItem.apply(input, expand(value, target), index=raw)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad import backend, dtypes, ops
+from minigrad import backend, dtypes, kernels, ops
 from minigrad.autograd import Function
 from minigrad.backend import Array
 from minigrad.kernels.geometry import ShapeError
@@ -35,25 +35,27 @@ class NLLLoss(Function):
         loss = -xp.take_along_axis(x, index, 1)[:, 0] * w
         loss = xp.where(kept, loss, xp.zeros((), x.dtype))  # 0 * inf is not 0
         self.shape, self.dtype, self.reduction = x.shape, x.dtype, reduction
-        self.total = w.sum() if reduction == "mean" else None
         self.save_for_backward(index, w)
+        self.total = None
         if reduction == "none":
             return loss
-        total = loss.sum(dtype=_wide(x.dtype))
-        return xp.asarray(total if self.total is None else total / self.total, dtype=x.dtype)
+        wide = dtypes.accumulator(x.dtype)
+        y = xp.asarray(loss.sum(dtype=wide))
+        if reduction == "mean":
+            self.total = xp.asarray(w.sum(dtype=wide))
+            y = kernels.of(x).div(y, self.total)  # NaN where every target is ignored
+        return y.astype(x.dtype)
 
     def backward(self, g: Array) -> tuple[Array, None, None]:
         index, w = self.saved_tensors
         xp = backend.array_module(g)
-        each = -g * w if self.total is None else -g * (w / self.total)
+        if self.total is not None:
+            w = w / xp.where(self.total == 0, 1, self.total)  # nothing counts: then w is 0 too
+        each = -g * w
         gx = xp.zeros(self.shape, self.dtype)
         each = xp.expand_dims(xp.broadcast_to(each, w.shape), 1).astype(self.dtype)
         xp.put_along_axis(gx, index, each, 1)
         return gx, None, None
-
-
-def _wide(dtype: Any) -> Any:
-    return dtypes.float32 if dtype == dtypes.float16 else dtype
 
 
 def _check_reduction(name: str, reduction: str) -> None:
@@ -168,10 +170,7 @@ def _probabilities(
         target = target * (1.0 - label_smoothing) + uniform
     if weight is not None:
         target = target * _along(weight, logp, channel)
-    loss = -ops.sum(logp * target, channel)
-    if reduction == "mean":
-        return ops.sum(loss) / max(loss.numel(), 1) if loss.numel() else ops.mean(loss)
-    return _reduce(loss, reduction)
+    return _reduce(-ops.sum(logp * target, channel), reduction)
 
 
 def _along(weight: Tensor, like: Tensor, channel: int) -> Tensor:

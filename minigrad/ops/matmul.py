@@ -9,7 +9,7 @@ from __future__ import annotations
 from minigrad import kernels
 from minigrad.autograd import Function
 from minigrad.backend import Array
-from minigrad.ops.elementwise import _operands
+from minigrad.ops.elementwise import _broadcast, _promoted
 from minigrad.tensor import Tensor
 
 
@@ -22,24 +22,25 @@ class MatMul(Function):
     broadcasts = True
 
     def forward(self, a: Array, b: Array) -> Array:
-        self.save_for_backward(a, b)
+        needs_a, needs_b = self.needs_input_grad
+        self.save_for_backward(a if needs_b else None, b if needs_a else None)
+        self.row, self.column = a.ndim == 1, b.ndim == 1
         return kernels.of(a).matmul(a, b)
 
     def backward(self, g: Array) -> tuple[Array | None, Array | None]:
         a, b = self.saved_tensors
         matmul = kernels.of(g).matmul
-        row, column = a.ndim == 1, b.ndim == 1
-        if column:
-            b, g = b[:, None], g[..., None]  # (K, 1), (..., M, 1)
-        if row:
-            a, g = a[None], g[..., None, :]  # (1, K), (..., 1, P)
         ga = gb = None
-        if self.needs_input_grad[0]:
-            ga = matmul(g, b.swapaxes(-1, -2))  # (..., M, K)
-            ga = ga[..., 0, :] if row else ga
-        if self.needs_input_grad[1]:
-            gb = matmul(a.swapaxes(-1, -2), g)  # (..., K, P)
-            gb = gb[..., 0] if column else gb
+        if self.column:
+            g = g[..., None]  # (..., M, 1)
+        if self.row:
+            g = g[..., None, :]  # (..., 1, P)
+        if b is not None:
+            ga = matmul(g, b[None] if self.column else b.swapaxes(-1, -2))  # (..., M, K)
+            ga = ga[..., 0, :] if self.row else ga
+        if a is not None:
+            gb = matmul(a[:, None] if self.row else a.swapaxes(-1, -2), g)  # (..., K, P)
+            gb = gb[..., 0] if self.column else gb
         return ga, gb
 
 
@@ -47,18 +48,20 @@ class Linear(Function):
     """y = x W^T + b;  dL/dx = g W, dL/dW = g^T x, dL/db = sum of g over the batch."""
 
     def forward(self, x: Array, w: Array, b: Array | None) -> Array:
-        self.save_for_backward(x, w)
+        needs_x, needs_w, _ = self.needs_input_grad
+        self.save_for_backward(x if needs_w else None, w if needs_x else None)
+        self.shape = x.shape
         return kernels.of(x).linear(x, w, b)
 
     def backward(self, g: Array) -> tuple[Array | None, Array | None, Array | None]:
         x, w = self.saved_tensors
         k = kernels.of(g)
-        rows = g.reshape(-1, w.shape[0])  # (batch, O)
+        rows = g.reshape(-1, g.shape[-1])  # (batch, O)
         gx = gw = gb = None
         if self.needs_input_grad[0]:
-            gx = k.matmul(rows, w).reshape(x.shape)
+            gx = k.matmul(rows, w).reshape(self.shape)
         if self.needs_input_grad[1]:
-            gw = k.matmul(rows.T, x.reshape(-1, w.shape[1]))  # (O, I)
+            gw = k.matmul(rows.T, x.reshape(-1, self.shape[-1]))  # (O, I)
         if self.needs_input_grad[2]:
             gb = k.sum_over_channels(rows)
         return gx, gw, gb
@@ -70,15 +73,21 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     Shapes: (..., M, K) with (..., K, P) gives (..., M, P); (K,) counts as a row or a column.
 
     Raises:
-        RuntimeError: an operand is 0-d, or the inner sizes differ; shows both shapes.
+        RuntimeError: an operand is 0-d, the inner sizes differ, or the batches do not broadcast;
+            shows both shapes.
     """
-    a, b = _operands(input, other)
+    a, b = _promoted(input, other)
     if not isinstance(b, Tensor) or not a.ndim or not b.ndim:
         raise RuntimeError("[matmul] both arguments need at least one dimension")
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else -1]:
         raise RuntimeError(
             f"[matmul] shapes {tuple(a.shape)} and {tuple(b.shape)} cannot be multiplied: the "
             f"inner sizes differ ({a.shape[-1]} and {b.shape[-2 if b.ndim > 1 else -1]})"
+        )
+    if not _broadcast(a.array.shape[:-2], b.array.shape[:-2]):
+        raise RuntimeError(
+            f"[matmul] shapes {tuple(a.shape)} and {tuple(b.shape)} cannot be multiplied: all "
+            "dimensions but the last two are a batch, and these do not broadcast"
         )
     return MatMul.apply(a, b)
 

@@ -11,7 +11,7 @@ import builtins
 from collections import namedtuple
 from typing import Any
 
-from minigrad import backend, dtypes
+from minigrad import backend, dtypes, kernels
 from minigrad.autograd import Function
 from minigrad.backend import Array
 from minigrad.ops.convert import to
@@ -53,9 +53,11 @@ def _spread(g: Array, shape: tuple[int, ...], axes: Axes) -> Array:
     return backend.array_module(g).broadcast_to(_restore(g, shape, axes), shape)
 
 
-def _accumulator(x: Array) -> Any:
-    """float16 is summed in float32."""
-    return dtypes.float32 if x.dtype == dtypes.float16 else None
+def _mean(x: Array, axes: Axes, keepdim: bool) -> Array:
+    """The sum over `axes` divided by their size; NaN of nothing. Wider than a float16 x."""
+    n = _count(x.shape, axes)
+    total = x.sum(axis=axes, keepdims=keepdim, dtype=dtypes.accumulator(x.dtype))
+    return total / n if n else total * float("nan")
 
 
 class Sum(Function):
@@ -63,8 +65,8 @@ class Sum(Function):
 
     def forward(self, x: Array, *, axes: Axes, keepdim: bool) -> Array:
         self.shape, self.axes = x.shape, axes
-        y = x.sum(axis=axes, keepdims=keepdim, dtype=_accumulator(x))
-        return y.astype(x.dtype) if x.dtype == dtypes.float16 else y
+        y = x.sum(axis=axes, keepdims=keepdim, dtype=dtypes.accumulator(x.dtype))
+        return y.astype(x.dtype, copy=False)
 
     def backward(self, g: Array) -> Array:
         return _spread(g, self.shape, self.axes)
@@ -76,8 +78,7 @@ class Mean(Function):
     def forward(self, x: Array, *, axes: Axes, keepdim: bool) -> Array:
         self.shape, self.axes = x.shape, axes
         self.n = _count(x.shape, axes)
-        total = x.sum(axis=axes, keepdims=keepdim, dtype=_accumulator(x))
-        return (total / self.n if self.n else total * float("nan")).astype(x.dtype)
+        return _mean(x, axes, keepdim).astype(x.dtype, copy=False)
 
     def backward(self, g: Array) -> Array:
         return _spread(g / builtins.max(self.n, 1), self.shape, self.axes)
@@ -103,7 +104,7 @@ class Var(Function):
         return (self._deviation(x) * factor).astype(x.dtype)
 
     def _deviation(self, x: Array) -> Array:
-        return x - x.mean(axis=self.axes, keepdims=True, dtype=_accumulator(x))
+        return x - _mean(x, self.axes, keepdim=True)
 
 
 class Extremum(Function):
@@ -121,7 +122,8 @@ class Extremum(Function):
         x, y = self.saved_tensors
         tied = x == _restore(y, x.shape, self.axes)
         ties = tied.sum(axis=self.axes, keepdims=True).astype(g.dtype)
-        return tied * (_restore(g, x.shape, self.axes) / ties)
+        k = kernels.of(g)
+        return k.mul(tied, k.div(_restore(g, x.shape, self.axes), ties))
 
 
 class ExtremumAlong(Function):

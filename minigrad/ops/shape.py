@@ -135,7 +135,7 @@ def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def view(input: Tensor, shape: Any) -> Tensor:
-    """`reshape`; unlike PyTorch's, it copies where the memory is not contiguous. Also a dtype."""
+    """`reshape`; unlike PyTorch's, it copies where the memory is not contiguous."""
     if not isinstance(shape, (tuple, list)):
         raise TypeError(f"[view] expected sizes, got {shape!r}")
     return reshape(input, shape)
@@ -215,7 +215,7 @@ def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
         input.shape[i - extra] if size == -1 and i >= extra else size
         for i, size in enumerate(shape)
     ]
-    if extra < 0 or builtins.any(
+    if extra < 0 or builtins.min(sizes, default=0) < 0 or builtins.any(
         old not in (1, new) for old, new in zip(input.shape, sizes[extra:], strict=True)
     ):
         raise RuntimeError(
@@ -235,6 +235,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         raise RuntimeError("[cat] expected a non-empty list of tensors")
     # PyTorch lets an empty 1-D tensor pass, so that one can start from torch.tensor([]).
     shaped = [x for x in tensors if x.shape != (0,)] or list(tensors)[:1]
+    if not shaped[0].ndim:
+        raise RuntimeError("[cat] tensor 0 is 0-d and has no dimension to join along: use stack")
     axis = _axis("cat", dim, shaped[0].ndim)
     expected = tuple(shaped[0].shape)
     for i, x in enumerate(shaped):
@@ -245,16 +247,18 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
                 f"[cat] tensor {i} has shape {tuple(x.shape)}, but tensor 0 has {expected}: sizes "
                 f"must match except in dimension {axis}"
             )
-    dtype = dtypes.result_type(*(x.array for x in shaped))
+    dtype = dtypes.result_type(*(x.array for x in tensors))
     return Concatenate.apply(*(to(x, dtype) for x in shaped), axis=axis)
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new dimension."""
     shapes = [tuple(x.shape) for x in tensors]
-    if len(set(shapes)) > 1:
-        raise RuntimeError(f"[stack] expects tensors of equal size, got {shapes}")
-    return cat([unsqueeze(x, dim) for x in tensors], dim if dim >= 0 else dim)
+    if len(set(shapes)) != 1:
+        raise RuntimeError(
+            f"[stack] expects a non-empty list of tensors of equal size, got {shapes}"
+        )
+    return cat([unsqueeze(x, dim) for x in tensors], dim)
 
 
 def split(input: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -267,8 +271,11 @@ def split(input: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
         sizes = [builtins.min(split_size, total - i) for i in range(0, total, split_size)] or [0]
     else:
         sizes = list(split_size)
-        if builtins.sum(sizes) != total:
-            raise RuntimeError(f"[split] sizes {sizes} must sum to {total}, dimension {dim}'s size")
+        if builtins.sum(sizes) != total or builtins.min(sizes, default=0) < 0:
+            raise RuntimeError(
+                f"[split] sizes {sizes} must sum to {total}, dimension {dim}'s size, and none be "
+                "negative"
+            )
     starts = [builtins.sum(sizes[:i]) for i in range(len(sizes))]
     return tuple(
         input[(slice(None),) * axis + (slice(start, start + size),)]
@@ -311,6 +318,10 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     widths = [(0, 0)] * input.ndim
     for i in range(len(pad) // 2):
         widths[-1 - i] = (int(pad[2 * i]), int(pad[2 * i + 1]))
-    if builtins.any(n + a + b < 0 for n, (a, b) in zip(input.shape, widths, strict=True)):
+    kept = (
+        n + builtins.min(a, 0) + builtins.min(b, 0)
+        for n, (a, b) in zip(input.shape, widths, strict=True)
+    )
+    if builtins.min(kept, default=0) < 0:
         raise RuntimeError(f"[pad] {list(pad)} leaves a negative size of {tuple(input.shape)}")
     return Pad.apply(input, widths=widths, value=0.0 if value is None else value)

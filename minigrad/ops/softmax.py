@@ -8,7 +8,7 @@ from minigrad import dtypes, kernels
 from minigrad.autograd import Function
 from minigrad.backend import Array
 from minigrad.ops.convert import to
-from minigrad.ops.shape import _axis
+from minigrad.ops.shape import _axis, reshape
 from minigrad.tensor import Tensor
 
 
@@ -42,18 +42,19 @@ class LogSoftmax(Function):
 
 def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """exp(input) / its sum along `dim`, computed from input - max(input) so as not to overflow."""
-    x = _prepared("softmax", input, dtype)
-    return Softmax.apply(x, axis=_axis("softmax", dim, x.ndim))
+    return _apply(Softmax, "softmax", input, dim, dtype)
 
 
 def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """log(softmax(input)), without the underflow of taking the two steps apart."""
-    x = _prepared("log_softmax", input, dtype)
-    return LogSoftmax.apply(x, axis=_axis("log_softmax", dim, x.ndim))
+    return _apply(LogSoftmax, "log_softmax", input, dim, dtype)
 
 
-def _prepared(name: str, input: Tensor, dtype: Any) -> Tensor:
+def _apply(function: type[Function], name: str, input: Tensor, dim: int, dtype: Any) -> Tensor:
     x = to(input, dtype)
     if not dtypes.is_floating_point(x.dtype):
         raise RuntimeError(f"[{name}] expected a floating point tensor, got {x.dtype}")
-    return x
+    axis = _axis(name, dim, x.ndim)
+    if not x.ndim:  # one score alone, in a line of its own
+        return reshape(function.apply(reshape(x, (1,)), axis=0), ())
+    return function.apply(x, axis=axis)

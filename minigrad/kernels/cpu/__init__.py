@@ -1,15 +1,26 @@
 """The CPU kernels: NumPy, threads and cache-sized blocks.
 
-Start with `conv.py`; `threads.py` and `memory.py` are what makes all of them fast.
+Start with `im2col.py`; `threads.py` and `memory.py` are what makes all of them fast.
 """
 
 from minigrad.kernels.cpu.conv import (
-    conv2d, conv2d_backward_input, conv2d_backward_weight, fold, unfold,
+    conv2d, conv2d_backward_input, conv2d_backward_weight,
 )
 from minigrad.kernels.cpu.elementwise import (
     abs, add, copy, div, dropout, exp, index_add, leaky_relu, leaky_relu_backward, log, mul, neg,
     pow, relu, relu_backward, sigmoid, sigmoid_backward, sqrt, sub, sum_over_channels, tanh,
     tanh_backward,
 )
+from minigrad.kernels.cpu.im2col import fold, unfold
+from minigrad.kernels.cpu.lrn import local_response_norm, local_response_norm_backward
 from minigrad.kernels.cpu.matmul import linear, matmul
 from minigrad.kernels.cpu.memory import empty, zeros
+from minigrad.kernels.cpu.norm import batch_norm, batch_norm_backward, batch_norm_stats
+from minigrad.kernels.cpu.optim import adam_step, sgd_step
+from minigrad.kernels.cpu.pool import (
+    adaptive_avg_pool2d, adaptive_avg_pool2d_backward, avg_pool2d, avg_pool2d_backward, max_pool2d,
+    max_pool2d_backward,
+)
+from minigrad.kernels.cpu.softmax import (
+    log_softmax, log_softmax_backward, softmax, softmax_backward,
+)

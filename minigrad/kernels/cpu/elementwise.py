@@ -54,6 +54,9 @@ def _ufunc(ufunc: np.ufunc) -> Callable[..., Any]:
     """A NumPy ufunc as a kernel; Python numbers stay weak, so that they never widen the dtype."""
 
     def kernel(*operands: Any) -> Any:
+        if all(not isinstance(x, np.ndarray) or x.size < SMALL for x in operands):
+            with np.errstate(all="ignore"):
+                return np.asarray(ufunc(*operands))
         types = [x.dtype if isinstance(x, np.ndarray) else type(x) for x in operands]
         dtype = ufunc.resolve_dtypes((*types, None))[-1]
         return _run(lambda *args: ufunc(*args[:-1], out=args[-1]), operands, dtype, blocked=False)

@@ -48,9 +48,9 @@ class _Windows:
         )  # the image within its padding
         self.trivial = kernel_size == stride == (1, 1) and not any(pad)  # columns are the image
 
-    def images_a_block(self, itemsize: int, target: int = L2_BYTES) -> int:
-        """How many images' columns fit into `target` bytes, and at least one."""
-        return max(1, min(self.N, target // max(1, self.K * self.L * itemsize)))
+    def images_a_block(self, itemsize: int) -> int:
+        """How many images' columns fit into the second-level cache, and at least one."""
+        return max(1, min(self.N, L2_BYTES // max(1, self.K * self.L * itemsize)))
 
     def padded(self, images: int, dtype: Any) -> Array:
         """Zeros of the size of `images` padded images (B, C, H + PT + PB, W + PL + PR)."""
@@ -184,9 +184,10 @@ def conv2d_backward_weight(
     groups: int,
 ) -> Array:
     """gw = g @ columns^T, summed over the batch: (N, O, OH, OW), (N, C, H, W) -> w_shape."""
-    windows = _Windows(x.shape, w_shape[2:], stride, pad, dilation)
+    windows = _Windows(x.shape, (w_shape[2], w_shape[3]), stride, pad, dilation)
     N, O, L = len(x), w_shape[0], windows.L
-    images = windows.images_a_block(x.itemsize, target=4 * L2_BYTES)
+    # Each product is added to the total, a pass over the weights: let it sum over many positions.
+    images = max(windows.images_a_block(x.itemsize), min(-(-N // get_num_threads()), 1024 // L))
     partial: dict[int, Array] = {}  # by the first image of a thread's range
 
     def run(start: int, stop: int) -> None:
