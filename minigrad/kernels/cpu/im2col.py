@@ -10,12 +10,13 @@ times the input. `reference.py` has the same functions as plain loops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.half import in_single
 from minigrad.kernels.cpu.matmul import matmul
 from minigrad.kernels.cpu.threads import L2_BYTES, get_num_threads, parallel
 from minigrad.kernels.geometry import Pad, Pair, output_shape, tap_positions
@@ -85,21 +86,7 @@ def _blocks(start: int, stop: int, size: int) -> Iterator[slice]:
         yield slice(i, min(i + size, stop))
 
 
-def _as_float32(kernel: Callable[..., Array]) -> Callable[..., Array]:
-    """float16 arrays are computed in float32: NumPy has no fast float16 product."""
-
-    def wrapped(a: Array, b: Any, *args: Any) -> Array:
-        if a.dtype != np.float16:
-            return kernel(a, b, *args)
-        wide = (x.astype(np.float32) if getattr(x, "dtype", None) == np.float16 else x
-                for x in (b, *args))
-        return kernel(a.astype(np.float32), *wide).astype(np.float16)
-
-    wrapped.__name__, wrapped.__doc__ = kernel.__name__, kernel.__doc__
-    return wrapped
-
-
-@_as_float32
+@in_single
 def conv2d(
     x: Array, w: Array, b: Array | None, stride: Pair, pad: Pad, dilation: Pair, groups: int
 ) -> Array:
@@ -152,7 +139,7 @@ def _few_images(x: Array, W: Array, b: Array | None, y: Array, windows: _Windows
             y[n] += b[:, None, None]
 
 
-@_as_float32
+@in_single
 def conv2d_backward_input(
     g: Array, w: Array, x_shape: tuple[int, ...], stride: Pair, pad: Pad, dilation: Pair,
     groups: int,
@@ -178,7 +165,7 @@ def conv2d_backward_input(
     return gx
 
 
-@_as_float32
+@in_single
 def conv2d_backward_weight(
     g: Array, x: Array, w_shape: tuple[int, ...], stride: Pair, pad: Pad, dilation: Pair,
     groups: int,

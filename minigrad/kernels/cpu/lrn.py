@@ -84,8 +84,8 @@ class _Work:
         _, self.channels, self.image_pixels = images.shape
         rows = self.channels + size - 1
         fit = max(1, threads.L2_BYTES // (7 * rows * images.itemsize))
-        parts = -(-self.image_pixels // fit)
-        self.most_pixels = -(-self.image_pixels // max(1, parts))
+        parts = max(1, -(-self.image_pixels // fit))
+        self.most_pixels = max(1, -(-self.image_pixels // parts))
         self.buffers = memory.empty((5, rows * self.most_pixels), images.dtype)
 
     def blocks(self, start: int, stop: int) -> Iterator[tuple[int, slice]]:

@@ -19,9 +19,9 @@ SMALL = 1 << 16  # numbers; fewer are done before a second thread is awake
 
 
 def _split(run: Callable[[int, int], None], lines: np.ndarray) -> None:
-    if lines.size < SMALL:
+    if 0 < lines.size < SMALL:
         run(0, len(lines))
-    else:
+    elif lines.size:
         threads.parallel(run, len(lines))
 
 

@@ -1,0 +1,73 @@
+"""Elementwise functions: CuPy's own, which are one launch each.
+
+Python numbers are weak here as in NumPy 2: a slope or a 1 never widens float16 or float32. A
+backward with a mask multiplies by it, as on the CPU, and so a NaN stays a NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cupy
+import numpy as np
+
+add = cupy.add
+sub = cupy.subtract
+mul = cupy.multiply
+div = cupy.true_divide
+pow = cupy.power
+neg = cupy.negative
+exp = cupy.exp
+log = cupy.log
+sqrt = cupy.sqrt
+abs = cupy.absolute
+tanh = cupy.tanh
+
+
+def copy(x: Any) -> Any:
+    """A C-contiguous copy."""
+    return cupy.array(x, order="C", copy=True)
+
+
+def relu(x: Any) -> Any:
+    """max(x, 0)."""
+    return cupy.maximum(x, 0)
+
+
+def relu_backward(g: Any, y: Any) -> Any:
+    """g where y > 0, else 0."""
+    return g * (y > 0)
+
+
+def leaky_relu(x: Any, negative_slope: float) -> Any:
+    """x where x > 0, else negative_slope x."""
+    return cupy.where(x > 0, x, x * negative_slope)
+
+
+def leaky_relu_backward(g: Any, x: Any, negative_slope: float) -> Any:
+    """g where x > 0, else negative_slope g."""
+    return cupy.where(x > 0, g, g * negative_slope)
+
+
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + e^-x)."""
+    return 1 / (1 + cupy.exp(-x))
+
+
+def sigmoid_backward(g: Any, y: Any) -> Any:
+    """g y (1 - y)."""
+    return g * y * (1 - y)
+
+
+def tanh_backward(g: Any, y: Any) -> Any:
+    """g (1 - y^2)."""
+    return g * (1 - y * y)
+
+
+def dropout(x: Any, p: float, generator: Any) -> tuple[Any, Any]:
+    """(x mask / (1 - p), mask): each element is kept with probability 1 - p.
+
+    `generator` is a `cupy.random.Generator`; which elements fall differs from the CPU's.
+    """
+    mask = generator.random(x.shape, dtype=np.float32) >= p
+    return x * (1.0 / (1.0 - p)) * mask, mask

@@ -1,0 +1,125 @@
+"""The CUDA sources as one module: compiled when the first kernel is wanted, once a device.
+
+All files are joined into one source text. (CuPy's cache on disk knows a program by its text, and
+would not see a change inside an `#include`.) `launch_planes` and `launch` choose the grid; the
+loops in the kernels stride by it, so that any grid is right. Read `common.cuh` next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cupy
+import numpy as np
+
+FILES = (
+    "common.cuh", "columns.cu", "pool.cu", "lrn.cu", "norm.cu", "softmax.cu", "optim.cu",
+    "index.cu",
+)  # fmt: skip
+TYPES = {np.dtype("float16"): "Half", np.dtype("float32"): "float", np.dtype("float64"): "double"}
+CODES = {np.dtype("uint8"): "u8", np.dtype("uint16"): "u16"}  # of max-pooling
+KERNELS = (
+    "im2col", "col2im",
+    "avg_pool2d", "avg_pool2d_backward", "adaptive_avg_pool2d", "adaptive_avg_pool2d_backward",
+    "local_response_norm", "local_response_norm_backward",
+    "sum_over_channels", "batch_norm_stats", "batch_norm",
+    "batch_norm_backward_sums", "batch_norm_backward",
+    "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
+    "sgd_step", "adam_step", "add_sorted",
+)  # fmt: skip
+KERNELS_WITH_CODE = ("max_pool2d", "max_pool2d_backward")
+THREADS = 256  # a block, in every kernel; common.cuh says the same
+WARP = 32
+MAX_GRID_X, MAX_GRID_Y = 2**31 - 1, 65535
+MAX_PIXELS = 2**30  # of one plane; the number of planes has no limit
+
+
+def source() -> str:
+    """The text of the whole module; compiler messages name the right file and line."""
+    folder = Path(__file__).parent
+    return "\n".join(f'#line 1 "{name}"\n' + (folder / name).read_text() for name in FILES)
+
+
+def name_expressions() -> list[str]:
+    """Every kernel with every combination of types, as C++ names it."""
+    names = [f"{kernel}<{t}>" for kernel in KERNELS for t in TYPES.values()]
+    return names + [
+        f"{kernel}<{t}, {code}>"
+        for kernel in KERNELS_WITH_CODE
+        for t in TYPES.values()
+        for code in CODES.values()
+    ]
+
+
+@cache
+def _module() -> Any:
+    return cupy.RawModule(code=source(), name_expressions=name_expressions())
+
+
+@cache
+def kernel(name: str, dtype: np.dtype, code: np.dtype | None = None) -> Any:
+    """The kernel for arrays of `dtype`, and for max-pooling also the dtype of its codes.
+
+    Raises:
+        TypeError: there is no kernel for this dtype.
+    """
+    if dtype not in TYPES:
+        raise TypeError(f"[{name}] on CUDA takes float16, float32 or float64, got {dtype}")
+    types = TYPES[dtype] if code is None else f"{TYPES[dtype]}, {CODES[code]}"
+    return _module().get_function(f"{name}<{types}>")
+
+
+def launch(function: Any, size: int, *args: Any) -> None:
+    """Run `function` on a flat array of `size` elements, a thread each."""
+    if size:
+        function((min(-(-size // THREADS), MAX_GRID_X),), (THREADS,), args)
+
+
+def launch_planes(function: Any, planes: int, pixels: int, *args: Any) -> None:
+    """Run `function` on `planes` planes of `pixels` each, a thread a pixel.
+
+    A block is a warp wide, so that neighbours read neighbours, and 8 planes high; narrower and
+    higher where a plane has fewer pixels than a warp has lanes: 64 planes of 2x2 share a block.
+
+    Raises:
+        ValueError: a plane has more pixels than a kernel's int can count.
+    """
+    if pixels > MAX_PIXELS:
+        raise ValueError(f"one plane has {pixels} pixels; the CUDA kernels take {MAX_PIXELS}")
+    if planes and pixels:
+        width, height = block_shape(pixels)
+        grid = -(-pixels // width), min(-(-planes // height), MAX_GRID_Y)
+        function(grid, (width, height), args)
+
+
+def block_shape(pixels: int) -> tuple[int, int]:
+    """(x, y) threads of a block: x the power of two that holds `pixels`, but at most a warp."""
+    width = min(1 << max(pixels - 1, 0).bit_length(), WARP)
+    return width, THREADS // width
+
+
+def struct(*values: float) -> np.ndarray:
+    """A C struct passed by value: its members in order, floats as `double`, the rest as `int`."""
+    types = [np.double if isinstance(value, float) else np.intc for value in values]
+    fields = [(f"member{i}", t) for i, t in enumerate(types)]
+    return np.array(values, np.dtype(fields, align=True))
+
+
+def window(
+    x_shape: Sequence[int],
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    pad: Sequence[int],
+    dilation: Sequence[int],
+    places: Sequence[int],
+) -> np.ndarray:
+    """`struct Window` of common.cuh, for images (N, C, H, W) and an output (OH, OW) = places."""
+    return struct(*x_shape[1:], *kernel_size, *stride, *pad, *dilation, *places)
+
+
+def contiguous(array: Any) -> Any:
+    """The array itself, or a C-contiguous copy: a kernel gets a pointer and knows no strides."""
+    return array if array.flags.c_contiguous else cupy.ascontiguousarray(array)

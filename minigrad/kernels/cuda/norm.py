@@ -1,0 +1,79 @@
+"""Batch normalisation, and sums over a channel. The kernels, with the formulas, stand in `norm.cu`.
+
+The statistics are float32 inside the kernels where x is float16, and so are the sums of the
+backward; outside they have the dtype of x, as on the CPU.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cupy
+import numpy as np
+
+from minigrad.kernels.cuda.module import block_shape, contiguous, kernel, launch_planes
+
+
+def batch_norm_stats(x: Any) -> tuple[Any, Any]:
+    """x (N, C, ...) -> mean (C,) and the biased variance (C,) of each channel."""
+    mean, var = cupy.empty((2, x.shape[1]), _statistics_dtype(x))
+    _launch_channels("batch_norm_stats", x, contiguous(x), mean, var)
+    return mean.astype(x.dtype, copy=False), var.astype(x.dtype, copy=False)
+
+
+def batch_norm(x: Any, mean: Any, invstd: Any, w: Any | None, b: Any | None) -> Any:
+    """x (N, C, ...) -> (x - mean) * invstd * w + b; the four others are (C,), w and b or None."""
+    y = cupy.empty(x.shape, x.dtype)
+    planes, pixels = x.shape[0] * x.shape[1], math.prod(x.shape[2:])
+    launch_planes(
+        kernel("batch_norm", x.dtype), planes, pixels,
+        contiguous(x), _statistic(mean, x), _statistic(invstd, x), _parameter(w), _parameter(b), y,
+        x.shape[1], planes, pixels,
+    )  # fmt: skip
+    return y
+
+
+def batch_norm_backward(
+    g: Any, x: Any, mean: Any, invstd: Any, w: Any | None, training: bool
+) -> tuple[Any, Any, Any]:
+    """(gx, gw, gb); with `training` also through the mean and the variance of the batch."""
+    g, x, w = contiguous(g), contiguous(x), _parameter(w)
+    mean, invstd = _statistic(mean, x), _statistic(invstd, x)
+    gw, gb = cupy.empty((2, x.shape[1]), mean.dtype)
+    _launch_channels("batch_norm_backward_sums", x, g, x, mean, invstd, gw, gb)
+    gx = cupy.empty(x.shape, x.dtype)
+    planes, pixels = x.shape[0] * x.shape[1], math.prod(x.shape[2:])
+    share = 1 / (x.shape[0] * pixels) if training and x.size else 0.0
+    launch_planes(
+        kernel("batch_norm_backward", x.dtype), planes, pixels,
+        g, x, mean, invstd, w, gw, gb, gx, x.shape[1], planes, pixels, share,
+    )  # fmt: skip
+    return gx, gw.astype(x.dtype, copy=False), gb.astype(x.dtype, copy=False)
+
+
+def sum_over_channels(g: Any) -> Any:
+    """The sum over every axis but 1, the gradient of a bias: (N, O, ...) -> (O,)."""
+    gb = cupy.empty(g.shape[1], g.dtype)
+    _launch_channels("sum_over_channels", g, contiguous(g), gb)
+    return gb
+
+
+def _launch_channels(name: str, x: Any, *args: Any) -> None:
+    """Run a kernel that sums over all but the channels: one block a channel."""
+    n, channels, pixels = x.shape[0], x.shape[1], math.prod(x.shape[2:])
+    if channels:
+        function = kernel(name, x.dtype)
+        function((channels,), block_shape(pixels), (*args, n, channels, pixels))
+
+
+def _statistics_dtype(x: Any) -> np.dtype:
+    return np.result_type(x.dtype, np.float32)
+
+
+def _statistic(array: Any, x: Any) -> Any:
+    return contiguous(array.astype(_statistics_dtype(x), copy=False))
+
+
+def _parameter(array: Any | None) -> Any | None:
+    return None if array is None else contiguous(array)

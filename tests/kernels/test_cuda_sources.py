@@ -1,0 +1,432 @@
+"""The CUDA kernels without a GPU: they compile, and they run, on the CPU.
+
+Three things are checked. Every kernel compiles for three generations of GPUs, without spilling
+registers to memory. The same sources, compiled by g++ under `cuda_shim.h`, compute what
+`kernels/reference` computes. And the Python around them runs too, for NumPy stands in for CuPy and
+the shim for the launch, which refuses an argument of the wrong type, an array that is not
+contiguous, and a kernel that writes beside its arrays (`cuda_double.py`).
+
+What this does not show: that CuPy and cuBLAS do what we take them to do, races between warps, that
+anything runs on a GPU, or how fast. Only a GPU can.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import inspect
+import math
+import re
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import kernels, nn, optim
+from minigrad.kernels import cpu, reference
+from tests.kernels.cuda_double import Double, compile_for_the_cpu
+
+ARCHITECTURES = ("sm_80", "sm_89", "sm_90")
+TOLERANCE = {"float16": 2e-3, "float32": 2e-6, "float64": 1e-14}
+
+
+@pytest.fixture(scope="module")
+def package():
+    """`kernels.cuda`, imported with the double for CuPy, and forgotten afterwards."""
+    prefix = "minigrad.kernels.cuda"
+    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(prefix)}
+    attribute = vars(kernels).pop("cuda", None)
+    real, sys.modules["cupy"] = sys.modules.get("cupy"), Double()
+    try:
+        module = importlib.import_module(prefix)
+    finally:
+        sys.modules.pop("cupy")
+        if real is not None:
+            sys.modules["cupy"] = real
+    yield module
+    for name in [name for name in sys.modules if name.startswith(prefix)]:
+        del sys.modules[name]
+    sys.modules.update(before)
+    del kernels.cuda
+    if attribute is not None:
+        kernels.cuda = attribute
+
+
+@pytest.fixture(scope="module")
+def library(package, tmp_path_factory):
+    """All sources in one translation unit, compiled by g++ under the shim."""
+    if shutil.which("g++") is None:
+        pytest.skip("this machine has no g++ to compile the kernels for the CPU")
+    module = package.module
+    folder = tmp_path_factory.mktemp("cuda")
+    return compile_for_the_cpu(module.source(), module.name_expressions(), folder)
+
+
+@pytest.fixture
+def cuda(package, library):
+    """`kernels.cuda`, whose kernels run."""
+    double = package.module.cupy
+    double.library = library
+    yield package
+    double.blocks.clear()
+
+
+# --------------------------------------------------------------------------------- it computes
+
+# images, kernel_size, stride, pad (top, bottom, left, right), dilation
+WINDOWS = {
+    "plain": ((2, 4, 7, 6), (3, 3), (1, 1), (0, 0, 0, 0), (1, 1)),
+    "overlapping": ((2, 4, 13, 13), (3, 3), (2, 2), (0, 0, 0, 0), (1, 1)),
+    "nothing square": ((2, 4, 8, 5), (3, 2), (2, 1), (1, 0, 1, 1), (2, 1)),
+    "dilated": ((1, 2, 9, 11), (2, 3), (2, 1), (1, 1, 1, 1), (3, 2)),
+    "stride above kernel": ((2, 2, 9, 10), (2, 1), (3, 4), (1, 1, 0, 0), (1, 1)),
+    "kernel is image": ((3, 2, 4, 5), (4, 5), (1, 1), (0, 0, 0, 0), (1, 1)),
+    "one pixel": ((1, 2, 1, 1), (1, 1), (1, 1), (0, 0, 0, 0), (1, 1)),
+    "empty batch": ((0, 2, 5, 5), (3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),
+}
+MANY_TAPS = ((1, 2, 18, 19), (17, 16), (1, 2), (8, 8, 8, 8), (1, 1))  # too many for 8 bits
+windows = pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS.keys())
+dtypes = pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+
+
+def numbers(shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.ndarray:
+    """Random numbers with ties, in an array that is not contiguous (so the glue has to copy it)."""
+    values = np.random.default_rng([seed, *shape]).standard_normal(shape[::-1])
+    return (np.round(values * 8) / 8).astype(dtype).T
+
+
+def check(cuda: types.ModuleType, name: str, *args: Any, **options: Any) -> Any:
+    """`kernels.cuda.<name>` against `kernels.reference.<name>`; returns the latter's result."""
+    inputs = [arg.copy() if isinstance(arg, np.ndarray) else arg for arg in args]
+    got = getattr(cuda, name)(*args, **options)
+    want = getattr(reference, name)(*inputs, **options)
+    for mine, right in zip(as_tuple(got), as_tuple(want), strict=True):
+        assert mine.dtype == right.dtype and mine.shape == right.shape
+        close(mine, right)
+    for arg, before in zip(args, inputs, strict=True):
+        assert not isinstance(arg, np.ndarray) or np.array_equal(arg, before, equal_nan=True)
+    return want
+
+
+def as_tuple(value: Any) -> tuple:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def close(mine: np.ndarray, right: np.ndarray) -> None:
+    size = max(1.0, float(np.max(np.abs(right), initial=0, where=np.isfinite(right))))
+    tolerance = TOLERANCE.get(mine.dtype.name, 0)
+    np.testing.assert_allclose(mine, right, rtol=tolerance, atol=tolerance * size)
+
+
+@windows
+@dtypes
+def test_unfold_and_fold(cuda, window, dtype):
+    shape, *options = window
+    cols = check(cuda, "unfold", numbers(shape, dtype), *options)
+    check(cuda, "fold", numbers(cols.shape, dtype), shape, *options)
+
+
+@pytest.mark.parametrize(("groups", "column_bytes"), [(1, 256 << 20), (2, 256 << 20), (2, 1)])
+@windows
+@dtypes
+def test_conv2d(cuda, window, dtype, groups, column_bytes, monkeypatch):
+    monkeypatch.setattr(cuda.conv, "COLUMN_BYTES", column_bytes)  # all images at once; one by one
+    shape, kernel_size, *options = window
+    x = numbers(shape, dtype) / shape[1]
+    w, b = numbers((6, shape[1] // groups, *kernel_size), dtype) / 16, numbers((6,), dtype)
+    y = check(cuda, "conv2d", x, w, b, *options, groups)
+    check(cuda, "conv2d", x, w, None, *options, groups)
+    g = numbers(y.shape, dtype, seed=1) / 16
+    check(cuda, "conv2d_backward_input", g, w, shape, *options, groups)
+    check(cuda, "conv2d_backward_weight", g, x, w.shape, *options, groups)
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("window", [*WINDOWS.values(), MANY_TAPS], ids=[*WINDOWS, "many taps"])
+@dtypes
+def test_max_pool2d(cuda, window, dtype, ceil_mode):
+    shape, *options = window
+    x = numbers(shape, dtype).copy()
+    if x.size > 50:
+        x[0, 0, 2, 1:3] = np.nan
+        x[0, 1] = -np.inf
+    y, code = check(cuda, "max_pool2d", x, *options, ceil_mode)
+    assert code.dtype == (np.uint16 if math.prod(options[0]) > 256 else np.uint8)
+    alone, nothing = cuda.max_pool2d(x, *options, ceil_mode, need_code=False)
+    assert nothing is None and np.array_equal(alone, y, equal_nan=True)
+    check(cuda, "max_pool2d_backward", numbers(y.shape, dtype), code, shape, *options)
+
+
+@pytest.mark.parametrize(
+    "counting",  # ceil_mode, count_include_pad, divisor_override
+    [(False, True, None), (True, True, None), (True, False, None), (False, True, 5)],
+)
+@windows
+@dtypes
+def test_avg_pool2d(cuda, window, dtype, counting):
+    shape, *options, _ = window
+    y = check(cuda, "avg_pool2d", numbers(shape, dtype), *options, *counting)
+    g = numbers(y.shape, dtype)
+    check(cuda, "avg_pool2d_backward", g, shape, *options, *counting)
+
+
+@pytest.mark.parametrize("output_size", [(1, 1), (3, 2), (6, 6), (9, 4)])
+@dtypes
+def test_adaptive_avg_pool2d(cuda, dtype, output_size):
+    y = check(cuda, "adaptive_avg_pool2d", numbers((2, 3, 7, 6), dtype), output_size)
+    check(cuda, "adaptive_avg_pool2d_backward", numbers(y.shape, dtype), (2, 3, 7, 6))
+
+
+@pytest.mark.parametrize("shape", [(2, 7, 6, 9), (3, 4), (1, 1, 1, 1), (0, 3, 2, 2)])
+@pytest.mark.parametrize("options", [(5, 1e-4, 0.75, 2.0), (2, 0.9, 0.6, 1.0), (9, 3.0, 0.75, 1.0)])
+@dtypes
+def test_local_response_norm(cuda, dtype, shape, options):
+    x = numbers(shape, dtype)
+    check(cuda, "local_response_norm", x, *options)
+    check(cuda, "local_response_norm_backward", numbers(shape, dtype, seed=1), x, *options)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("shape", [(4, 3, 5, 7), (300, 2), (2, 3, 20, 20), (1, 2, 1, 2)])
+@dtypes
+def test_batch_norm(cuda, dtype, shape, affine, training):
+    x, g = numbers(shape, dtype) + 3, numbers(shape, dtype, seed=1)
+    mean, var = check(cuda, "batch_norm_stats", x)
+    invstd = ((var + 1e-5) ** -0.5).astype(dtype)
+    w, b = (numbers((shape[1],), dtype), numbers((shape[1],), dtype, 1)) if affine else (None, None)
+    check(cuda, "batch_norm", x, mean, invstd, w, b)
+    check(cuda, "batch_norm_backward", g, x, mean, invstd, w, training)
+    close(cuda.sum_over_channels(g), cpu.sum_over_channels(g))
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((5, 10), 1), ((3, 70), -1), ((2, 5, 3), 1), ((33, 2), 0), ((0, 4), 1)]
+)
+@dtypes
+def test_softmax(cuda, dtype, name, shape, axis):
+    y = check(cuda, name, numbers(shape, dtype) * 4, axis)
+    check(cuda, f"{name}_backward", numbers(shape, dtype, seed=1), y, axis)
+
+
+def test_softmax_of_a_single_number(cuda):
+    assert cuda.softmax(np.array(3.0), 0) == 1 and cuda.log_softmax(np.array(3.0), -1) == 0
+
+
+def test_any_grid_covers_the_array(cuda, monkeypatch):
+    monkeypatch.setattr(cuda.module.cupy, "largest_grid", 2)  # the kernels' loops must do the rest
+    shape, window = (9, 4, 9, 11), ((2, 2), (1, 1), (0, 0, 0, 0), (1, 1))
+    x = numbers(shape, "float32")
+    cols = check(cuda, "unfold", x, *window)
+    check(cuda, "fold", cols, shape, *window)
+    y, code = check(cuda, "max_pool2d", x, *window, False)
+    check(cuda, "max_pool2d_backward", y, code, shape, *window)
+    check(cuda, "local_response_norm", x, 5, 1e-4, 0.75, 2.0)
+    check(cuda, "batch_norm_stats", x)
+    check(cuda, "softmax", x, 3)
+    gx, index = np.zeros(3, "float32"), np.arange(2000) % 3
+    cuda.index_add(gx, index, np.ones(2000, "float32"))
+    assert gx.tolist() == [667, 667, 666]
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize(
+    ("momentum", "dampening", "nesterov"),
+    [(0.0, 0.0, False), (0.9, 0.0, False), (0.9, 0.3, False), (0.9, 0.0, True)],
+)
+@dtypes
+def test_sgd_step(cuda, dtype, momentum, dampening, nesterov, weight_decay):
+    runs = []
+    for module in (cuda, cpu):
+        p = numbers((9, 70), dtype)
+        buf = np.zeros_like(p) if momentum else None
+        for i in range(3):
+            g = numbers(p.shape, dtype, seed=i + 1)
+            module.sgd_step(
+                p, g, buf, 0.1, momentum, dampening, weight_decay, nesterov, first=i == 0
+            )
+        runs.append((p, buf))
+    for mine, right in zip(*runs, strict=True):
+        assert right is None or close(mine, right) is None
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+@dtypes
+def test_adam_step(cuda, dtype, decoupled):
+    runs = []
+    for module in (cuda, cpu):
+        p = numbers((9, 70), dtype)
+        m, v = np.zeros_like(p), np.zeros_like(p)
+        for i in range(3):
+            g = numbers(p.shape, dtype, seed=i + 1)
+            module.adam_step(p, g, m, v, i + 1, 0.1, 0.9, 0.99, 1e-3, 0.1, decoupled)
+        runs.append((p, m, v))
+    for mine, right in zip(*runs, strict=True):
+        close(mine, right)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        3, slice(1, 5, 2), (slice(None), -1), np.array([2, 0, 2, 2, -1]),
+        (np.array([[0, 5], [0, 0]]), np.array([1, 1])), (np.array([1, 1]), slice(2, 4)),
+        np.arange(6) % 2 == 0, [1, 1], np.zeros(0, int),
+    ],
+    ids=str,
+)  # fmt: skip
+@dtypes
+def test_index_add(cuda, dtype, index):
+    mine, right = numbers((6, 4), dtype).copy(), numbers((6, 4), dtype).copy()
+    g = numbers(right[index].shape, dtype, seed=1)
+    cuda.index_add(mine, index, g)
+    cpu.index_add(right, index, g)
+    close(mine, right)
+
+
+@dtypes
+def test_matrix_products(cuda, dtype):
+    a, b, w = numbers((3, 4, 5), dtype), numbers((5, 6), dtype), numbers((6, 5), dtype)
+    check(cuda, "matmul", a, b)
+    check(cuda, "matmul", a, b[:, 0])
+    check(cuda, "matmul", a[0, 0], b)
+    check(cuda, "matmul", a[:0], b)
+    check(cuda, "linear", a, w, numbers((6,), dtype))
+    check(cuda, "linear", a[0, 0], w, None)
+
+
+@dtypes
+def test_elementwise(cuda, dtype):
+    x, g = numbers((5, 4), dtype), numbers((5, 4), dtype, seed=1)
+    y, positive = np.tanh(x), np.abs(x) + 1
+    calls = [
+        ("relu", x), ("relu_backward", g, x), ("leaky_relu", x, 0.1), ("sigmoid", x),
+        ("leaky_relu_backward", g, x, 0.1), ("sigmoid_backward", g, y), ("tanh_backward", g, y),
+        ("add", x, g), ("sub", x, 2.0), ("mul", 3.0, x), ("div", x, positive), ("pow", x, 2),
+        ("neg", x), ("exp", x), ("log", positive), ("sqrt", positive), ("abs", x), ("tanh", x),
+        ("copy", x.T),
+    ]  # fmt: skip
+    for name, *args in calls:
+        mine, right = getattr(cuda, name)(*args), getattr(cpu, name)(*args)
+        assert mine.dtype == right.dtype == dtype, name
+        close(mine, right)
+    for mine, right in zip(
+        cuda.dropout(x, 0.4, np.random.default_rng(0)),
+        cpu.dropout(x, 0.4, np.random.default_rng(0)),
+        strict=True,
+    ):
+        close(mine, right)
+
+
+def test_training_steps_equal_the_cpus(cuda, monkeypatch):
+    runs = []
+    for module in (cuda, cpu):
+        monkeypatch.setattr(kernels, "of", lambda array, module=module: module)
+        mg.manual_seed(0)
+        net = nn.Sequential(
+            nn.Conv2d(1, 8, 5, padding=2), nn.ReLU(), nn.LocalResponseNorm(5), nn.MaxPool2d(3, 2),
+            nn.Conv2d(8, 12, 3, groups=2), nn.BatchNorm2d(12), nn.ReLU(), nn.AdaptiveAvgPool2d(3),
+            nn.Flatten(), nn.Dropout(0.5), nn.Linear(108, 10),
+        )  # fmt: skip
+        optimizer = optim.SGD(net.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3)
+        x, labels = numbers((6, 1, 20, 20), "float32"), np.arange(6)
+        for _ in range(3):
+            optimizer.zero_grad()
+            nn.CrossEntropyLoss()(net(mg.Tensor(x)), mg.Tensor(labels)).backward()
+            optimizer.step()
+        runs.append([p.array for p in net.parameters()])
+    for mine, right in zip(*runs, strict=True):
+        np.testing.assert_allclose(mine, right, rtol=1e-4, atol=1e-5)
+
+
+# ------------------------------------------------------------------------ it says what it must
+
+
+def test_an_integer_array_is_refused(cuda):
+    with pytest.raises(TypeError, match=r"\[max_pool2d\] on CUDA takes float16, .*, got int64"):
+        cuda.max_pool2d(np.ones((1, 1, 2, 2), int), (1, 1), (1, 1), (0, 0, 0, 0), (1, 1), False)
+
+
+def exports(module: types.ModuleType) -> set[str]:
+    return {
+        name
+        for name, value in vars(module).items()
+        if callable(value) and not name.startswith("_")
+    }
+
+
+def test_the_names_and_signatures_are_the_cpus(package):
+    assert exports(package) == exports(cpu)
+    for name in exports(cpu):
+        if "*" not in str(inspect.signature(getattr(cpu, name))):  # that is: not a bare wrapper
+            assert parameters(getattr(package, name)) == parameters(getattr(cpu, name)), name
+
+
+def parameters(function: Any) -> list[tuple]:
+    return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+
+
+def test_every_kernel_is_compiled_and_none_is_atomic(package):
+    code = re.sub(r"//.*", "", package.module.source())
+    declared = re.findall(r"__global__ void (\w+)\(", code)
+    assert sorted(declared) == sorted(package.module.KERNELS + package.module.KERNELS_WITH_CODE)
+    assert "atomic" not in code
+    folder = Path(package.__file__).parent
+    assert {path.name for path in folder.glob("*.cu*")} == set(package.module.FILES)
+
+
+# ---------------------------------------------------------------------------------- it compiles
+
+
+def find_nvrtc() -> Path | None:
+    """NVIDIA's run-time compiler, which CuPy uses too, from its wheel."""
+    for folder in map(Path, sys.path):
+        for path in sorted(folder.glob("nvidia/*/lib/libnvrtc.so.*")):
+            return path
+    return None
+
+
+def compile_with_nvrtc(path: Path, source: str, names: list[str], arch: str) -> str:
+    """What the compiler says; nothing but the source is given to it, no header at all."""
+    nvrtc, program, size = ctypes.CDLL(str(path)), ctypes.c_void_p(), ctypes.c_size_t()
+    nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"all.cu", 0, None, None)
+    for name in names:
+        nvrtc.nvrtcAddNameExpression(program, name.encode())
+    options = [f"-arch={arch}", "-std=c++17", "-ftz=true", "--ptxas-options=-v"]
+    flags = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+    status = nvrtc.nvrtcCompileProgram(program, len(options), flags)
+    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    nvrtc.nvrtcGetProgramLog(program, log)
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+    assert status == 0, log.value.decode()
+    return log.value.decode()
+
+
+def compile_with_nvcc(source: str, names: list[str], arch: str, folder: Path) -> str:
+    used = ", ".join(f"(void*)&{name}" for name in names)
+    (folder / "all.cu").write_text(f"{source}\nvoid* used[] = {{{used}}};\n")
+    command = f"nvcc -std=c++17 -ftz=true -arch={arch} -cubin -Xptxas -v all.cu".split()
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_every_kernel_compiles_without_spills(package, arch, tmp_path):
+    source, names, nvrtc = package.module.source(), package.module.name_expressions(), find_nvrtc()
+    if nvrtc is not None:
+        log = compile_with_nvrtc(nvrtc, source, names, arch)
+    elif shutil.which("nvcc"):
+        log = compile_with_nvcc(source, names, arch, tmp_path)
+    else:
+        pytest.skip("this machine has neither the nvidia-cuda-nvrtc wheel nor nvcc")
+    assert log.count("Compiling entry function") == len(names)
+    spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", log)
+    assert len(spills) >= len(names) and all(pair == ("0", "0") for pair in spills)
