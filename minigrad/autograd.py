@@ -249,6 +249,15 @@ class Function:
             raise RuntimeError(f"[{self.name()}] backward returned NaN for input {i}")
         return gx
 
+    def _before_overwriting(self, place: Any) -> None:
+        """This operation's result is about to overwrite its own input: copy what it saved of it."""
+        may_share = backend.array_module(place.array).may_share_memory
+        self._saved = tuple(
+            x.copy() if hasattr(x, "dtype") and may_share(x, place.array) else x
+            for x in self._saved or ()
+        )
+        self._watched = tuple(entry for entry in self._watched if entry[0] is not place._version)
+
     def _output_moved(self, result: Any, place: Any) -> None:
         """An in-place operation wrote `result` into the memory of `place`: watch that instead."""
         if self._saved:

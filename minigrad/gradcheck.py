@@ -1,15 +1,16 @@
 """`gradcheck`: is this gradient right, and if not, what is wrong with it?
 
 For a random cotangent v, backward gives the gradient of <v, f(x)>. The checker computes the same
-numbers without calculus and compares element by element. A wrong gradient is nearly always wrong
-in one of a few ways (a sign, a factor, a transposition, a window that is off by one), so it tries
-those on the numbers and says which of them explains the difference.
+numbers without calculus and compares element by element. A wrong gradient is nearly always wrong in
+one of a few ways: a sign, a factor, a transposition, an offset, a window that is one too short. It
+tries those on the numbers, compares which input reaches which output, and says what explains it.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from minigrad.autograd import no_grad
 from minigrad.tensor import Tensor
 
 METHODS = ("central", "complex")
+LARGEST_JACOBIAN = 1_000_000  # elements; beyond, a wrong gradient is reported without its cause
+
+Agree = Callable[[np.ndarray, np.ndarray], bool]
 
 
 class GradcheckError(AssertionError):
@@ -54,8 +58,8 @@ def gradcheck(
 
     Raises:
         GradcheckError: a gradient is wrong; names the input, the element, both values, and the
-            likely cause.
-        ValueError: an input to check is not float64, or there is none.
+            likely cause. Or `fn` returns something else each time.
+        ValueError: an input to check is not float64, or there is none, or fn is not analytic.
 
     Sources: PyTorch, `torch.autograd.gradcheck`; Squire and Trapp (1998) for the complex step.
     """
@@ -68,152 +72,188 @@ def gradcheck(
     for i in checked:
         if inputs[i].dtype != dtypes.float64:
             raise ValueError(f"gradcheck needs float64 inputs, but input {i} is {inputs[i].dtype}")
+
+    def agree(x: np.ndarray, y: np.ndarray) -> bool:
+        return bool(np.allclose(x, y, rtol=rtol, atol=atol))
+
     rng = np.random.default_rng(seed)
-    outputs = _outputs(fn, inputs)
-    for o, output in enumerate(outputs):
+    for o, output in enumerate(_outputs(fn, inputs)):
         if not output.requires_grad:
             continue
+        f = _Map(fn, inputs, o, method, eps)
+        if not np.array_equal(f(inputs), f(inputs), equal_nan=True):
+            raise GradcheckError(f"output {o} differs from call to call: seed fn within itself")
         v = rng.standard_normal(output.shape)
-        analytic = _analytic(fn, inputs, checked, o, v)
+        (analytic,) = f.gradients(checked, [v])
         for i, gradient in zip(checked, analytic, strict=True):
-            value = _values_along(fn, inputs, i, o, v, eps, method)
             where = f"output {o} with respect to input {i}, of shape {tuple(inputs[i].shape)}"
             if gradient.size <= every:
-                _compare(gradient, _each_element(value, gradient.shape), atol, rtol, where)
+                _compare_elements(f, i, v, gradient, where, agree)
             else:
-                _compare_directions(gradient, value, rng, atol, rtol, where)
+                _compare_directions(f, i, v, gradient, where, agree, rng)
     return True
 
 
-def _outputs(fn: Callable[..., Any], inputs: list[Any]) -> list[Tensor]:
+def _outputs(fn: Callable[..., Any], inputs: Sequence[Any]) -> list[Tensor]:
     result = fn(*inputs)
     results = result if isinstance(result, (tuple, list)) else [result]
     return [x for x in results if isinstance(x, Tensor) and dtypes.is_floating_point(x.dtype)]
 
 
-def _analytic(
-    fn: Callable[..., Any], inputs: list[Any], checked: list[int], o: int, v: np.ndarray
-) -> list[np.ndarray]:
-    """The gradients of <v, f(x)> by backward, from fresh leaves so that none accumulates."""
-    leaves = [
-        Tensor(x.array.copy(), requires_grad=True) if i in checked else x
-        for i, x in enumerate(inputs)
-    ]
-    output = _outputs(fn, leaves)[o]
-    output.backward(Tensor(backend.to_device(v, output.device)))
-    return [
-        np.zeros(leaves[i].shape) if g is None else backend.to_device(g.array, backend.CPU)
-        for i in checked
-        for g in [leaves[i].grad]
-    ]
+@dataclass
+class _Map:
+    """One output of `fn`: differentiated by backward, and by taking small steps."""
 
+    fn: Callable[..., Any]
+    inputs: list[Any]
+    output: int
+    method: str
+    eps: float
 
-def _values_along(
-    fn: Callable[..., Any], inputs: list[Any], i: int, o: int, v: np.ndarray, eps: float,
-    method: str,
-) -> Callable[[np.ndarray], float]:
-    """d -> the derivative of <v, f(x)> when input i moves along d."""
-    x = inputs[i].array
-
-    def as_complex(a: Any) -> Any:
-        floats = method == "complex" and isinstance(a, Tensor) and a.is_floating_point()
-        return Tensor(a.array + 0j) if floats else a
-
-    def value(moved: Any) -> Any:
+    def __call__(self, inputs: list[Any]) -> np.ndarray:
         with no_grad():
-            changed = [Tensor(moved) if j == i else as_complex(a) for j, a in enumerate(inputs)]
-            y = backend.to_device(_outputs(fn, changed)[o].array, backend.CPU)
-        return (y * v).sum()
+            return backend.to_device(_outputs(self.fn, inputs)[self.output].array, backend.CPU)
 
-    def derivative(direction: np.ndarray) -> float:
+    def gradients(
+        self, checked: list[int], weights: Sequence[np.ndarray]
+    ) -> Iterator[list[np.ndarray]]:
+        """For each v among the weights, the gradients of <v, f> by backward."""
+        leaves = [  # fresh ones: nothing accumulates in the caller's
+            Tensor(x.array.copy(), requires_grad=True) if i in checked else x
+            for i, x in enumerate(self.inputs)
+        ]
+        output = _outputs(self.fn, leaves)[self.output]
+        for v in weights:
+            for i in checked:
+                leaves[i].grad = None
+            output.backward(Tensor(backend.to_device(v, output.device)), retain_graph=True)
+            yield [
+                np.zeros(leaf.shape) if leaf.grad is None
+                else backend.to_device(leaf.grad.array, backend.CPU)
+                for leaf in (leaves[i] for i in checked)
+            ]
+
+    def change(self, i: int, direction: np.ndarray) -> np.ndarray:
+        """The derivative of the output when input i moves along `direction`."""
+        x = self.inputs[i].array
         d = backend.to_device(direction, backend.device_of(x))
-        if method == "complex":
-            return float(value(x + 1e-20j * d).imag / 1e-20)
-        return float((value(x + eps * d) - value(x - eps * d)) / (2 * eps))
+        if self.method == "central":
+            ahead, behind = (self(self._moved(i, x + step * d)) for step in (self.eps, -self.eps))
+            return (ahead - behind) / (2 * self.eps)
+        y = self(self._moved(i, x + 1e-20j * d))
+        if y.dtype.kind != "c":
+            raise ValueError(f"the imaginary part was lost on the way to output {self.output}: "
+                             "fn is not analytic, use method='central'")
+        return y.imag / 1e-20
 
-    return derivative
+    def _moved(self, i: int, array: Any) -> list[Any]:
+        def as_complex(x: Any) -> Any:
+            floats = self.method == "complex" and isinstance(x, Tensor) and x.is_floating_point()
+            return Tensor(x.array + 0j) if floats else x
+
+        return [Tensor(array) if j == i else as_complex(x) for j, x in enumerate(self.inputs)]
+
+    def changes(self, i: int) -> Iterator[np.ndarray]:
+        """`change` for each element of input i."""
+        for unit in _units(self.inputs[i].shape):
+            yield self.change(i, unit)
 
 
-def _each_element(value: Callable[[np.ndarray], float], shape: tuple[int, ...]) -> np.ndarray:
-    numerical = np.empty(shape)
+def _units(shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     for index in np.ndindex(*shape):
-        direction = np.zeros(shape)
-        direction[index] = 1.0
-        numerical[index] = value(direction)
-    return numerical
-
-
-def _compare(a: np.ndarray, n: np.ndarray, atol: float, rtol: float, where: str) -> None:
-    def agree(x: np.ndarray, y: np.ndarray) -> bool:
-        return bool(np.allclose(x, y, rtol=rtol, atol=atol))
-
-    if agree(a, n):
-        return
-    error = np.abs(a - n)
-    worst = tuple(map(int, np.unravel_index(np.argmax(np.nan_to_num(error, nan=np.inf)), a.shape)))
-    wrong = int((~np.isclose(a, n, rtol=rtol, atol=atol)).sum())
-    raise GradcheckError(
-        f"the gradient of {where} is wrong in {wrong} of {a.size} elements. Worst at {worst}: "
-        f"analytic {a[worst]:.6g}, numerical {n[worst]:.6g}. {_diagnosis(a, n, agree)}"
-    )
-
-
-def _diagnosis(a: np.ndarray, n: np.ndarray, agree: Callable[..., bool]) -> str:
-    """The first of the usual mistakes that turns one gradient into the other."""
-    if not np.isfinite(a).all():
-        return "Likely cause: backward returns NaN or infinity."
-    if not a.any():
-        return "Likely cause: it is zero: backward drops this input, or it was detached."
-    if agree(-a, n):
-        return "Likely cause: the sign; backward returns its negative."
-    factor = float((a * n).sum() / (n * n).sum()) if n.any() else 0.0
-    if factor and agree(a / factor, n):
-        return f"Likely cause: a scale; backward returns {factor:.6g} times the gradient."
-    for axes in itertools.permutations(range(a.ndim)):
-        if axes != tuple(range(a.ndim)) and n.transpose(axes).shape == a.shape:
-            if agree(a, n.transpose(axes)):
-                return f"Likely cause: a transpose; it is the gradient with axes {axes}."
-    for axis in range(a.ndim):
-        for step in (1, -1):
-            inner = tuple(
-                slice(1, -1) if i == axis and a.shape[i] > 3 else slice(None)
-                for i in range(a.ndim)
-            )
-            if a.shape[axis] > 1 and agree(a[inner], np.roll(n, step, axis)[inner]):
-                return f"Likely cause: an offset; it is moved by {step:+d} along axis {axis}."
-    edges = _off_by_one(a, n, agree)
-    if edges:
-        return edges
-    return "No usual cause (sign, scale, transpose, zero, offset) explains it."
-
-
-def _off_by_one(a: np.ndarray, n: np.ndarray, agree: Callable[..., bool]) -> str:
-    """A window that is one too short or too long shows as one missing or extra neighbour."""
-    for axis in range(a.ndim):
-        size = a.shape[axis]
-        if size > 2 and not agree(a, n):
-            right = [i for i in range(size) if agree(a.take(i, axis), n.take(i, axis))]
-            if 0 < len(right) < size and right in (
-                list(range(right[0], size)), list(range(right[-1] + 1))
-            ):
-                side = "start" if right[-1] == size - 1 else "end"
-                return (
-                    f"Likely cause: a window off by one; along axis {axis} only the {side} is wrong."
-                )
-    return ""
+        unit = np.zeros(shape)
+        unit[index] = 1.0
+        yield unit
 
 
 def _compare_directions(
-    a: np.ndarray, value: Callable[[np.ndarray], float], rng: np.random.Generator, atol: float,
-    rtol: float, where: str,
+    f: _Map, i: int, v: np.ndarray, a: np.ndarray, where: str, agree: Agree,
+    rng: np.random.Generator,
 ) -> None:
     for _ in range(5):
         direction = rng.standard_normal(a.shape)
-        analytic, numerical = float((a * direction).sum()), value(direction)
-        if not abs(analytic - numerical) <= atol + rtol * abs(numerical):
+        analytic, numerical = (a * direction).sum(), (f.change(i, direction) * v).sum()
+        if not agree(analytic, numerical):
             ratio = f", {analytic / numerical:.6g} times as much" if numerical else ""
             raise GradcheckError(
                 f"the gradient of {where} is wrong: along a random direction analytic "
                 f"{analytic:.6g}, numerical {numerical:.6g}{ratio}. Check a smaller input to see "
                 "which elements are wrong, and why."
             )
+
+
+def _compare_elements(
+    f: _Map, i: int, v: np.ndarray, a: np.ndarray, where: str, agree: Agree
+) -> None:
+    n = np.array([(change * v).sum() for change in f.changes(i)]).reshape(a.shape)
+    if agree(a, n):
+        return
+    error = np.nan_to_num(np.abs(a - n), nan=np.inf)
+    worst = tuple(map(int, np.unravel_index(np.argmax(error), a.shape)))
+    wrong = sum(not agree(x, y) for x, y in zip(a.flat, n.flat, strict=True))
+    cause = _cause(a, n, agree) or _wrong_window(f, i, v.shape, agree)
+    raise GradcheckError(
+        f"the gradient of {where} is wrong in {wrong} of {a.size} elements. Worst at {worst}: "
+        f"analytic {a[worst]:.6g}, numerical {n[worst]:.6g}. "
+        + (f"Likely cause: {cause}." if cause else
+           "No usual cause (sign, scale, transpose, zero, offset, window) explains it.")
+    )
+
+
+def _cause(a: np.ndarray, n: np.ndarray, agree: Agree) -> str:
+    """The usual mistake that turns the gradient n into a, if there is one."""
+    if not np.isfinite(a).all():
+        return "backward returns NaN or infinity"
+    if not a.any():
+        return "it is zero; backward drops this input, or it was detached"
+    if agree(-a, n):
+        return "the sign; backward returns the negative"
+    factor = float((a * n).sum() / (n * n).sum()) if n.any() else 0.0
+    if factor and agree(a / factor, n):
+        return f"a scale; backward returns {factor:.6g} times the gradient"
+    for axes in itertools.permutations(range(a.ndim)):
+        moved = n.transpose(axes)
+        if moved.shape == a.shape and agree(a, moved):
+            return f"a transpose; it is the gradient with its axes in the order {axes}"
+    for axis, step in itertools.product(range(a.ndim), (1, -1)):
+        if agree(a, np.roll(n, step, axis)):
+            return f"an offset; it is the gradient moved by {step:+d} along axis {axis}"
+    return ""
+
+
+def _wrong_window(f: _Map, i: int, out_shape: tuple[int, ...], agree: Agree) -> str:
+    """Whether backward sees other inputs behind an output than those that it depends on.
+
+    The Jacobian by columns (move an input, see which outputs change) is compared with the Jacobian
+    by rows (send a gradient into one output, see which inputs receive some).
+    """
+    in_shape = tuple(f.inputs[i].shape)
+    if np.prod(in_shape) * np.prod(out_shape) > LARGEST_JACOBIAN:
+        return ""
+    n = np.stack([change.ravel() for change in f.changes(i)], axis=1)  # (outputs, inputs)
+    a = np.stack([gx.ravel() for (gx,) in f.gradients([i], list(_units(out_shape)))])
+    depends, reached = (np.abs(x) > 1e-6 * np.abs(n).max() for x in (n, a))
+    if agree(a[depends == reached], n[depends == reached]):
+        for pairs, what in (
+            (depends & ~reached, "nothing flows from output {} to input {}, on which it depends"),
+            (reached & ~depends, "some flows from output {} to input {}, which does not matter"),
+        ):
+            if pairs.any():
+                return f"a window; {_described(pairs, what, out_shape, in_shape)}"
+    return ""
+
+
+def _described(
+    pairs: np.ndarray, what: str, out_shape: tuple[int, ...], in_shape: tuple[int, ...]
+) -> str:
+    """`what`, said of the first (output, input); how many there are, and how far apart."""
+    outs, ins = (
+        np.stack(np.unravel_index(flat, shape), axis=1).reshape(len(flat), len(shape))
+        for flat, shape in zip(np.nonzero(pairs), (out_shape, in_shape), strict=True)
+    )
+    words = f"1 of {len(outs)} such pairs"
+    if len(out_shape) == len(in_shape) and (outs - ins == outs[0] - ins[0]).all():
+        steps = [f"{d:+d} along axis {k}" for k, d in enumerate(outs[0] - ins[0]) if d]
+        words += f", each {' and '.join(steps)}" if steps else ""
+    first = what.format(tuple(outs[0].tolist()), tuple(ins[0].tolist()))
+    return f"{first} ({words})"

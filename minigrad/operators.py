@@ -33,6 +33,15 @@ def _reflected(name: str) -> Method:
     return method
 
 
+def _unless_none(name: str) -> Method:
+    """x == other; no tensor equals None."""
+
+    def method(self: Any, other: Any) -> Any:
+        return NotImplemented if other is None else getattr(minigrad.ops, name)(self, other)
+
+    return method
+
+
 def _inplace(name: str) -> Method:
     """x += other, and x.add_(other): computed apart, then written into x."""
 
@@ -65,9 +74,9 @@ class Operators:
     __truediv__, __rtruediv__, __itruediv__ = _method("div"), _reflected("div"), _inplace("div")
     __pow__, __rpow__, __ipow__ = _method("pow"), _reflected("pow"), _inplace("pow")
     __matmul__, __rmatmul__ = _method("matmul"), _reflected("matmul")
-    __neg__, __abs__, __invert__ = _method("neg"), _method("abs"), _method("logical_not")
-    __and__, __or__ = _method("logical_and"), _method("logical_or")
-    __eq__, __ne__ = _method("eq"), _method("ne")
+    __neg__, __abs__, __invert__ = _method("neg"), _method("abs"), _method("bitwise_not")
+    __and__, __or__, __xor__ = map(_method, ("bitwise_and", "bitwise_or", "bitwise_xor"))
+    __eq__, __ne__ = _unless_none("eq"), _unless_none("ne")
     __lt__, __le__, __gt__, __ge__ = _method("lt"), _method("le"), _method("gt"), _method("ge")
     __getitem__ = _method("getitem")
 

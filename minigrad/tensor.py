@@ -320,6 +320,13 @@ class Tensor(Operators):
                 "a leaf Variable that requires grad (or a view of one) is being used in an "
                 "in-place operation: do it under no_grad(), or compute a new tensor"
             )
+        if any(n > 1 and not step for n, step in zip(self.shape, self.array.strides, strict=True)):
+            raise RuntimeError(
+                "an expanded tensor holds one number for many elements and cannot be written to: "
+                "clone() it first"
+            )
+        if recording and result.grad_fn is not None:
+            result.grad_fn._before_overwriting(self)
         self.array[...] = result.array
         self._version.count += 1
         if recording:

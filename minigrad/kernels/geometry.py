@@ -6,7 +6,7 @@ at input position
     i = o * stride - pad_before + k * dilation
 
 and everything in this file follows from that line: how many positions there are, which of them
-stay inside the image, and which arguments make no sense. Read `reference.py` next.
+stay inside the image, and which arguments make no sense. Read `reference/windows.py` next.
 """
 
 from __future__ import annotations

@@ -7,8 +7,23 @@ from __future__ import annotations
 
 from minigrad import ops
 from minigrad.ops import (  # noqa: F401 - re-exported
-    adaptive_avg_pool2d, avg_pool2d, batch_norm, conv2d, cross_entropy, dropout, fold, linear,
-    local_response_norm, log_softmax, max_pool2d, mse_loss, nll_loss, pad, sigmoid, softmax, tanh,
+    adaptive_avg_pool2d,
+    avg_pool2d,
+    batch_norm,
+    conv2d,
+    cross_entropy,
+    dropout,
+    fold,
+    linear,
+    local_response_norm,
+    log_softmax,
+    max_pool2d,
+    mse_loss,
+    nll_loss,
+    pad,
+    sigmoid,
+    softmax,
+    tanh,
     unfold,
 )
 from minigrad.tensor import Tensor

@@ -7,8 +7,6 @@ autograd differentiates it.
 
 from __future__ import annotations
 
-from typing import Any
-
 from minigrad import backend, dtypes, kernels, ops
 from minigrad.autograd import Function
 from minigrad.backend import Array

@@ -1,11 +1,13 @@
 """Convolution as a matrix product: the windows of a few images as columns, times the weights.
 
-    columns (C*KH*KW, B*L)    y = W @ columns        gW = g @ columns^T      gcolumns = W^T @ g
+    columns (C*KH*KW, L*B)    y = W @ columns        gW = g @ columns^T      gcolumns = W^T @ g
 
 L = OH*OW, and B images at a time, so many that the product is large enough to be efficient and the
-columns still lie in cache. Threads take images; each has scratch memory of its own and BLAS to
-itself. The columns of the whole batch never exist: for AlexNet's second layer they would be 25
-times the input. `reference.py` has the same functions as plain loops.
+columns still lie in cache. Within such a block the images are innermost, (C, H, W, B): then a row
+of a window is one run of W*B numbers, and NumPy, which pays for every run, is fast for small maps
+too. Threads take images; each has scratch memory of its own and BLAS to itself. The columns of the
+whole batch never exist: for AlexNet's second layer they would be 25 times the input.
+`kernels/reference/conv.py` has the same functions as plain loops.
 """
 
 from __future__ import annotations
@@ -44,41 +46,50 @@ class _Windows:
             for kh in range(kernel_size[0])
             for kw in range(kernel_size[1])
         ]
-        self.inside = (
-            ..., slice(pad[0], pad[0] + self.H), slice(pad[2], pad[2] + self.W)
-        )  # the image within its padding
-        self.trivial = kernel_size == stride == (1, 1) and not any(pad)  # columns are the image
+        top, _, left, _ = pad
+        self.inside = (slice(None), slice(top, top + self.H), slice(left, left + self.W))
 
     def images_a_block(self, itemsize: int) -> int:
         """How many images' columns fit into the second-level cache, and at least one."""
         return max(1, min(self.N, L2_BYTES // max(1, self.K * self.L * itemsize)))
 
     def padded(self, images: int, dtype: Any) -> Array:
-        """Zeros of the size of `images` padded images (B, C, H + PT + PB, W + PL + PR)."""
+        """Zeros of the size of a block of padded images (C, H + PT + PB, W + PL + PR, B)."""
         top, bottom, left, right = self.pad
-        shape = (images, self.C, self.H + top + bottom, self.W + left + right)
+        shape = (self.C, self.H + top + bottom, self.W + left + right, images)
         return memory.zeros(shape, dtype)
 
     def columns(self, images: int, dtype: Any) -> Array:
-        """Memory for columns (C, KH, KW, B, OH, OW)."""
-        return memory.empty((self.C, *self.kernel_size, images, self.OH, self.OW), dtype)
+        """Memory for columns (C, KH, KW, OH, OW, B)."""
+        return memory.empty((self.C, *self.kernel_size, self.OH, self.OW, images), dtype)
 
-    def read(self, x: Array, padded: Array | None, columns: Array) -> None:
-        """Copy the windows of x (B, C, H, W) into `columns` (C, KH, KW, B, OH, OW)."""
-        if padded is not None:
-            padded[self.inside] = x
-            x = padded
-        x = x.swapaxes(0, 1)  # (C, B, H, W)
+    def read(self, x: Array, padded: Array, columns: Array) -> None:
+        """Copy the windows of x (B, C, H, W) into `columns` (C, KH, KW, OH, OW, B)."""
+        _copy(_images_last(x), padded[self.inside])
         for kh, kw, rows, cols in self.taps:
-            columns[:, kh, kw] = x[:, :, rows, cols]
+            columns[:, kh, kw] = padded[:, rows, cols]
 
-    def add_back(self, columns: Array, padded: Array) -> Array:
-        """The adjoint of `read`: gradients (B, C, H, W) summed from those of the columns."""
+    def add_back(self, columns: Array, padded: Array, gx: Array) -> None:
+        """The adjoint of `read`: gx (B, C, H, W) is the sum of what the columns hold of it."""
         padded.fill(0)
-        x = padded.swapaxes(0, 1)  # (C, B, H, W)
         for kh, kw, rows, cols in self.taps:
-            x[:, :, rows, cols] += columns[:, kh, kw]
-        return padded[self.inside]
+            padded[:, rows, cols] += columns[:, kh, kw]
+        np.copyto(gx, padded[self.inside].transpose(3, 0, 1, 2))
+
+
+def _images_last(x: Array) -> Array:
+    """(B, C, H, W) as (C, H, W, B)."""
+    return x.transpose(1, 2, 3, 0)
+
+
+def _copy(x: Array, block: Array) -> Array:
+    """block = x, both (C, H, W, B): image by image where runs of B numbers are too short."""
+    if x.shape[3] > 8:
+        block[...] = x
+    else:
+        for i in range(x.shape[3]):
+            block[..., i] = x[..., i]
+    return block
 
 
 def _blocks(start: int, stop: int, size: int) -> Iterator[slice]:
@@ -95,48 +106,43 @@ def conv2d(
     N, O, L = len(x), len(w), windows.L
     y = memory.empty((N, O, windows.OH, windows.OW), x.dtype)
     W = np.ascontiguousarray(w).reshape(groups, O // groups, -1)  # (G, O/G, K/G)
+    bias = None if b is None else b[:, None, None]
     images = windows.images_a_block(x.itemsize)
 
     def run(start: int, stop: int) -> None:
-        padded = windows.padded(images, x.dtype) if any(pad) else None
-        columns = windows.columns(images, x.dtype)
-        product = memory.empty((O, images * L), x.dtype)
+        padded = windows.padded(images, x.dtype)
         for block in _blocks(start, stop, images):
             B = block.stop - block.start
-            if images > B:
-                padded = None if padded is None else padded[:B]
-                columns, product = windows.columns(B, x.dtype), product[:, : B * L]
-            windows.read(x[block], padded, columns)
-            right = columns.reshape(groups, -1, B * L)
-            # One image's product lands where it belongs; of several, it comes transposed.
-            out = y[block].reshape(O, L) if B == 1 else product
-            np.matmul(W, right, out=out.reshape(groups, O // groups, B * L))
-            target = y[block].reshape(B, O, L).swapaxes(0, 1)  # (O, B, L)
-            if b is not None:
-                np.add(out.reshape(O, B, L), b[:, None, None], out=target)
-            elif B > 1:
-                target[...] = out.reshape(O, B, L)
+            columns = windows.columns(B, x.dtype)
+            windows.read(x[block], padded[..., :B], columns)
+            product = memory.empty((groups, O // groups, L * B), x.dtype)
+            np.matmul(W, columns.reshape(groups, -1, L * B), out=product)
+            _finish(product.reshape(O, windows.OH, windows.OW, B), bias, y[block])
 
     if 0 < N < get_num_threads():
-        _few_images(x, W, b, y, windows)
+        _few_images(x, W, bias, y, windows)
     else:
         parallel(run, N)
     return y
 
 
-def _few_images(x: Array, W: Array, b: Array | None, y: Array, windows: _Windows) -> None:
-    """`conv2d` for fewer images than threads: these share each product's rows instead."""
-    padded = windows.padded(1, x.dtype) if any(windows.pad) else None
-    columns = windows.columns(1, x.dtype)
-    groups, per_group, _ = W.shape
-    for n in range(len(x)):
-        windows.read(x[n : n + 1], padded, columns)
-        right = columns.reshape(groups, -1, windows.L)
-        for group in range(groups):
-            rows = slice(group * per_group, (group + 1) * per_group)
-            y[n, rows] = matmul(W[group], right[group]).reshape(-1, windows.OH, windows.OW)
-        if b is not None:
-            y[n] += b[:, None, None]
+def _finish(product: Array, bias: Array | None, y: Array) -> None:
+    """y (B, O, OH, OW) = product (O, OH, OW, B) + bias (O, 1, 1)."""
+    product = product.transpose(3, 0, 1, 2)
+    if bias is None:
+        np.copyto(y, product)
+    else:
+        np.add(product, bias, out=y)
+
+
+def _few_images(x: Array, W: Array, bias: Array | None, y: Array, windows: _Windows) -> None:
+    """`conv2d` for fewer images than threads: these share the rows of one product instead."""
+    N, groups = len(x), len(W)
+    columns = windows.columns(N, x.dtype)
+    windows.read(x, windows.padded(N, x.dtype), columns)
+    right = columns.reshape(groups, -1, windows.L * N)
+    product = np.concatenate([matmul(W[g], right[g]) for g in range(groups)])
+    _finish(product.reshape(-1, windows.OH, windows.OW, N), bias, y)
 
 
 @in_single
@@ -148,18 +154,18 @@ def conv2d_backward_input(
     windows = _Windows(x_shape, w.shape[2:], stride, pad, dilation)
     N, O, L = len(g), len(w), windows.L
     gx = memory.empty(x_shape, g.dtype)
-    W = np.ascontiguousarray(w).reshape(groups, O // groups, -1)
-    WT = W.swapaxes(1, 2)  # (G, K/G, O/G)
+    WT = np.ascontiguousarray(w).reshape(groups, O // groups, -1).swapaxes(1, 2)  # (G, K/G, O/G)
     images = windows.images_a_block(g.itemsize)
 
     def run(start: int, stop: int) -> None:
+        padded = windows.padded(images, g.dtype)
         for block in _blocks(start, stop, images):
             B = block.stop - block.start
-            if block.start == start or images > B:
-                padded, columns = windows.padded(B, g.dtype), windows.columns(B, g.dtype)
-            G = np.ascontiguousarray(g[block].swapaxes(0, 1)).reshape(groups, -1, B * L)
-            np.matmul(WT, G, out=columns.reshape(groups, -1, B * L))
-            gx[block] = windows.add_back(columns, padded)
+            columns = windows.columns(B, g.dtype)
+            G = memory.empty((O, windows.OH, windows.OW, B), g.dtype)
+            G = _copy(_images_last(g[block]), G).reshape(groups, -1, L * B)
+            np.matmul(WT, G, out=columns.reshape(groups, -1, L * B))
+            windows.add_back(columns, padded[..., :B], gx[block])
 
     parallel(run, N)
     return gx
@@ -180,17 +186,14 @@ def conv2d_backward_weight(
     def run(start: int, stop: int) -> None:
         total = memory.zeros((groups, O // groups, windows.K // groups), x.dtype)
         product = memory.empty(total.shape, x.dtype)
-        padded = windows.padded(images, x.dtype) if any(pad) else None
-        columns = windows.columns(images, x.dtype)
+        padded = windows.padded(images, x.dtype)
         for block in _blocks(start, stop, images):
             B = block.stop - block.start
-            if images > B:
-                padded = None if padded is None else padded[:B]
-                columns = windows.columns(B, x.dtype)
-            windows.read(x[block], padded, columns)
-            G = np.ascontiguousarray(g[block].swapaxes(0, 1)).reshape(groups, -1, B * L)
-            right = columns.reshape(groups, -1, B * L).swapaxes(1, 2)
-            np.matmul(G, right, out=product)
+            columns = windows.columns(B, x.dtype)
+            windows.read(x[block], padded[..., :B], columns)
+            G = memory.empty((O, windows.OH, windows.OW, B), g.dtype)
+            G = _copy(_images_last(g[block]), G).reshape(groups, -1, L * B)
+            np.matmul(G, columns.reshape(groups, -1, L * B).swapaxes(1, 2), out=product)
             np.add(total, product, out=total)
         partial[start] = total
 
@@ -210,8 +213,7 @@ def unfold(x: Array, kernel_size: Pair, stride: Pair, pad: Pad, dilation: Pair) 
     def run(start: int, stop: int) -> None:
         padded = windows.padded(1, x.dtype)
         for n in range(start, stop):
-            columns = out[n, :, :, :, None]  # (C, KH, KW, 1, OH, OW)
-            windows.read(x[n : n + 1], padded, columns)
+            windows.read(x[n : n + 1], padded, out[n, ..., None])
 
     parallel(run, N)
     return out.reshape(N, windows.K, windows.L)
@@ -224,13 +226,13 @@ def fold(
     """col2im: (N, C*KH*KW, L) -> (N, C, H, W), overlapping windows summed."""
     windows = _Windows(x_shape, kernel_size, stride, pad, dilation)
     N, C = x_shape[:2]
-    shaped = columns.reshape(N, C, *kernel_size, windows.OH, windows.OW)
-    out = memory.empty(x_shape, columns.dtype)
+    shaped = columns.reshape(N, C, *kernel_size, windows.OH, windows.OW, 1)
+    gx = memory.empty(x_shape, columns.dtype)
 
     def run(start: int, stop: int) -> None:
         padded = windows.padded(1, columns.dtype)
         for n in range(start, stop):
-            out[n] = windows.add_back(shaped[n, :, :, :, None], padded)[0]
+            windows.add_back(shaped[n], padded, gx[n : n + 1])
 
     parallel(run, N)
-    return out
+    return gx

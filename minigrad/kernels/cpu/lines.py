@@ -53,9 +53,10 @@ class Windows:
         self.seen_height = (self.oh - 1) * self.sh + geometry.span(self.kh, self.dh)
         self.seen_width = (self.ow - 1) * self.sw + geometry.span(self.kw, self.dw)
 
-    def planes_a_block(self, bytes_a_position: int) -> int:
-        """As many planes as fit the second-level cache, with all their scratch arrays."""
-        return max(1, threads.L2_BYTES // (self.rows * self.columns * bytes_a_position))
+    def planes_a_block(self, planes: int, bytes_a_position: int) -> int:
+        """As many of `planes` as fit the second-level cache, with all their scratch arrays."""
+        fit = threads.L2_BYTES // (self.rows * self.columns * bytes_a_position)
+        return max(1, min(planes, fit))
 
     def inside(self, kh: int, kw: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """((oh, ow), (h, w)): the windows whose tap (kh, kw) is inside the image, and where."""

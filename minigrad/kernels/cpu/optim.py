@@ -109,9 +109,10 @@ def _in_blocks(update: Callable[..., None], g: np.ndarray, *changed: np.ndarray)
 
     def run(first: int, last: int) -> None:
         s, t = memory.empty((2, min(BLOCK, size)), dtype)
-        for start in range(first * BLOCK, min(last * BLOCK, size), BLOCK):
-            blocks = [array[start : start + BLOCK] for array in flat]
-            update(s[: blocks[0].size], t[: blocks[0].size], *blocks)
+        with np.errstate(all="ignore"):  # NaN and infinity go into the parameter without a word
+            for start in range(first * BLOCK, min(last * BLOCK, size), BLOCK):
+                blocks = [array[start : start + BLOCK] for array in flat]
+                update(s[: blocks[0].size], t[: blocks[0].size], *blocks)
 
     if size <= BLOCK:
         run(0, 1)  # a bias is done before a second thread would have woken up

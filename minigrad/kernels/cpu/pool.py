@@ -54,7 +54,7 @@ def max_pool2d(
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
 
     def run(start: int, stop: int) -> None:
-        step = line.planes_a_block(x.itemsize * (2 * line.sw + 2) + 4)
+        step = line.planes_a_block(stop - start, x.itemsize * (2 * line.sw + 2) + 4)
         lay = line.layout(step, x.dtype, lowest)
         size = step * line.rows * line.columns
         if code is None:
@@ -163,7 +163,7 @@ def max_pool2d_backward(
     bits = np.dtype(f"i{g.itemsize}")  # a mask times bits is exact, should g be inf or NaN
 
     def run(start: int, stop: int) -> None:
-        step = grid.planes_a_block(g.itemsize * (4 + grid.sh * grid.sw) + 2)
+        step = grid.planes_a_block(stop - start, g.itemsize * (4 + grid.sh * grid.sw) + 2)
         grads, codes = grid.empty(step, bits), grid.empty(step, code.dtype)
         total, kept, mask = memory.empty((3, grads.size), bits)
         hit = memory.empty(grads.size, np.bool_)
@@ -221,7 +221,7 @@ def avg_pool2d(
     y = memory.empty((len(planes), *out), x.dtype)
 
     def run(start: int, stop: int) -> None:
-        step = line.planes_a_block(x.itemsize * (line.sw + 2))
+        step = line.planes_a_block(stop - start, x.itemsize * (line.sw + 2))
         lay = line.layout(step, x.dtype, 0)
         across, total = memory.empty((2, step * line.rows * line.columns), x.dtype)
         for block in blocks(start, stop, step):
@@ -252,7 +252,7 @@ def avg_pool2d_backward(
     gx = memory.empty((len(planes), *x_shape[2:]), g.dtype)
 
     def run(start: int, stop: int) -> None:
-        step = grid.planes_a_block(g.itemsize * (3 + grid.sh * grid.sw))
+        step = grid.planes_a_block(stop - start, g.itemsize * (3 + grid.sh * grid.sw))
         shares = grid.empty(step, g.dtype)
         across, total = memory.empty((2, shares.size), g.dtype)
         for block in blocks(start, stop, step):

@@ -70,7 +70,7 @@ def _polynomial(roots: list[Fraction]) -> list[Fraction]:
     coefficients = [Fraction(1)]
     for root in roots:
         shifted = [Fraction(0), *coefficients]
-        coefficients = [a - root * b for a, b in zip(shifted, [*coefficients, Fraction(0)])]
+        coefficients = [a - root * b for a, b in zip(shifted, [*coefficients, 0], strict=True)]
     return coefficients
 
 
