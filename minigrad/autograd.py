@@ -251,11 +251,8 @@ class Function:
 
     def _before_overwriting(self, place: Any) -> None:
         """This operation's result is about to overwrite its own input: copy what it saved of it."""
-        may_share = backend.array_module(place.array).may_share_memory
-        self._saved = tuple(
-            x.copy() if hasattr(x, "dtype") and may_share(x, place.array) else x
-            for x in self._saved or ()
-        )
+        saved: tuple[Any, ...] = self._saved or ()
+        self._saved = tuple(x.copy() if _may_share(x, place.array) else x for x in saved)
         self._watched = tuple(entry for entry in self._watched if entry[0] is not place._version)
 
     def _output_moved(self, result: Any, place: Any) -> None:
@@ -338,8 +335,12 @@ def _is_own(array: Array, others: tuple[Any, ...]) -> bool:
     flags = array.flags  # a broadcast view can be contiguous, but not writeable (a NumPy flag)
     if not (flags.c_contiguous and getattr(flags, "writeable", True)):
         return False
-    may_share = backend.array_module(array).may_share_memory
-    return not any(other is not None and may_share(array, other) for other in others)
+    return not any(_may_share(other, array) for other in others)
+
+
+def _may_share(x: Any, array: Array) -> bool:
+    """Whether x, which a Function saved, may be memory of `array`; numbers and None are not."""
+    return hasattr(x, "dtype") and backend.array_module(array).may_share_memory(x, array)
 
 
 def _accumulate(leaf: Any, gx: Array) -> None:

@@ -30,7 +30,8 @@ def tensor(
     """A copy of `data`: Python floats become float32, integers int64; arrays keep their dtype.
 
     Raises:
-        TypeError: data is not rectangular, or its dtype is not supported.
+        ValueError: rows of data differ in length.
+        TypeError: its dtype is not supported.
     """
     array = array_from(data, dtype)
     return _place(array.copy(), None, device, requires_grad)

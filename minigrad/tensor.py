@@ -388,9 +388,12 @@ def array_from(data: Any, dtype: Any = None) -> Array:
         return data if dtype is None else data.astype(dtype, copy=False)
     if dtype is not None or isinstance(data, (np.ndarray, np.generic)):
         return np.asarray(data, dtype)
-    array = np.asarray(_plain(data))
-    if array.dtype.kind == "O":
-        raise TypeError(f"cannot make a tensor of {type(data).__name__}: its rows differ in length")
+    try:
+        array = np.asarray(_plain(data))
+    except ValueError:
+        raise ValueError(
+            f"cannot make a tensor of this {type(data).__name__}: its rows differ in length"
+        ) from None
     if array.dtype.kind in "iu":
         return array.astype(dtypes.int64)
     return array.astype(dtypes.DEFAULT) if array.dtype.kind == "f" or not array.size else array

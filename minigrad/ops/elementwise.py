@@ -59,10 +59,10 @@ def _promoted(*values: Any, integers: builtins.bool = True) -> list[Any]:
 
 
 def _operand(value: Any) -> Any:
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()  # NumPy scalars (np.float64 is a float!) would widen: make them weak
     if isinstance(value, (Tensor, builtins.int, builtins.float, complex)):
         return value
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        return value.item()  # NumPy scalars are strong types in NumPy 2: make them weak again
     if isinstance(value, (np.ndarray, list, tuple)) or backend.is_cupy(value):
         return Tensor(array_from(value))
     raise TypeError(f"unsupported operand: a tensor or a number was expected, not {value!r}")

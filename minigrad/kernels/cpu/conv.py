@@ -1,7 +1,7 @@
 """Which algorithm computes a convolution: `im2col.py` for all, `winograd.py` where it is faster.
 
-The choice depends on shapes and dtype alone, never on a timing, so that a network gives the same
-bits every time. `algorithm` forces one: "im2col", or "winograd" (an error where it cannot).
+The choice depends on shapes, dtype and the number of threads, never on a timing, so that a network
+gives the same bits every time. `algorithm` forces one: "im2col", or "winograd" (an error where it cannot).
 """
 
 from __future__ import annotations
@@ -9,23 +9,25 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.kernels.cpu import im2col, winograd
+from minigrad.kernels.cpu.threads import get_num_threads
 from minigrad.kernels.geometry import Pad, Pair, output_shape
 
 Array = np.ndarray
 
 ALGORITHMS = ("auto", "im2col", "winograd")
 algorithm = "auto"
-# From where Winograd's transforms paid for themselves, measured on AlexNet's and VGG's layers:
+# Where Winograd's transforms pay for themselves, measured on AlexNet, VGG and ResNet layers:
 ENOUGH_CHANNELS = 48  # in and out, in each group
-ENOUGH_SAVING = 3.0  # times fewer multiplications, tiles that hang over the edge counted
+ENOUGH_SAVING = 2.0  # times fewer multiplications, tiles that hang over the edge counted
+ENOUGH_TILES = 100  # to share one transform of the weights
 
 
 def conv2d(
     x: Array, w: Array, b: Array | None, stride: Pair, pad: Pad, dilation: Pair, groups: int
 ) -> Array:
     """y = w * x + b: (N, C, H, W), (O, C/groups, KH, KW), (O,) -> (N, O, OH, OW)."""
-    size = output_shape(x.shape, w.shape[2:], stride, pad, dilation)
-    if choose(x.dtype, size, w.shape, stride, pad, dilation, groups) == "winograd":
+    y_shape = (len(x), len(w), *output_shape(x.shape, w.shape[2:], stride, pad, dilation))
+    if choose(x.dtype, y_shape, w.shape, stride, pad, dilation, groups) == "winograd":
         return winograd.conv2d(x, w, b, pad, groups)
     return im2col.conv2d(x, w, b, stride, pad, dilation, groups)
 
@@ -35,20 +37,26 @@ def conv2d_backward_input(
     groups: int,
 ) -> Array:
     """gx, of shape x_shape, from g (N, O, OH, OW)."""
-    size = (x_shape[2], x_shape[3])
-    if choose(g.dtype, size, w.shape, stride, pad, dilation, groups) == "winograd":
+    if choose(g.dtype, x_shape, w.shape, stride, pad, dilation, groups) == "winograd":
         return winograd.conv2d_backward_input(g, w, pad, groups)
     return im2col.conv2d_backward_input(g, w, x_shape, stride, pad, dilation, groups)
 
 
-conv2d_backward_weight = im2col.conv2d_backward_weight
+def conv2d_backward_weight(
+    g: Array, x: Array, w_shape: tuple[int, ...], stride: Pair, pad: Pad, dilation: Pair,
+    groups: int,
+) -> Array:
+    """gw, of shape w_shape, from g (N, O, OH, OW) and x (N, C, H, W)."""
+    if choose(g.dtype, g.shape, w_shape, stride, pad, dilation, groups) == "winograd":
+        return winograd.conv2d_backward_weight(g, x, w_shape, pad, groups)
+    return im2col.conv2d_backward_weight(g, x, w_shape, stride, pad, dilation, groups)
 
 
 def choose(
-    dtype: np.dtype, size: Pair, w_shape: tuple[int, ...], stride: Pair, pad: Pad, dilation: Pair,
-    groups: int,
+    dtype: np.dtype, shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, pad: Pad,
+    dilation: Pair, groups: int,
 ) -> str:
-    """The name of the algorithm that computes maps of this `size`, (OH, OW) or in backward (H, W).
+    """The name of the algorithm for maps of `shape`: y's, or where gx is computed, gx's.
 
     Raises:
         ValueError: `algorithm` names none, or asks for Winograd where the kernel is not 3x3 or 5x5
@@ -58,7 +66,7 @@ def choose(
         raise ValueError(f"kernels.cpu.conv.algorithm must be one of {ALGORITHMS}: {algorithm!r}")
     O, per_group, KH, KW = w_shape
     possible = (
-        KH == KW and KH in winograd.POINTS and stride == dilation == (1, 1) and max(pad) < KH
+        KH == KW and KH in winograd.KERNELS and stride == dilation == (1, 1) and max(pad) < KH
     )
     if algorithm == "winograd" and not possible:
         raise ValueError(
@@ -68,10 +76,10 @@ def choose(
         )
     if algorithm != "auto":
         return algorithm
-    pays = (
-        possible
-        and dtype == np.float32
-        and min(per_group, O // groups) >= ENOUGH_CHANNELS
-        and winograd.saving(*size, KH) >= ENOUGH_SAVING
-    )
+    if not possible or dtype != np.float32 or min(per_group, O // groups) < ENOUGH_CHANNELS:
+        return "im2col"
+    N, _, OH, OW = shape
+    tiles = winograd.tiles(OH, OW)
+    saving = (KH * KW * OH * OW) / ((winograd.TILE + KH - 1) ** 2 * max(tiles, 1))
+    pays = saving >= ENOUGH_SAVING and N * tiles >= ENOUGH_TILES and N >= get_num_threads()
     return "winograd" if pays else "im2col"

@@ -6,9 +6,10 @@ F(m x m, r x r) computes a tile of m*m outputs from t*t inputs, t = m + r - 1, a
 
 which multiplies t*t numbers where the sliding window multiplies m*m*r*r: 36 instead of 144 for
 F(4x4, 3x3), 64 instead of 400 for F(4x4, 5x5). Summed over channels, each of the t*t products is a
-matrix product (O, C) @ (C, tiles), so BLAS still does the work. The price is rounding: errors are
-about 6 (3x3) and 10 (5x5) times those of `im2col.py`, that is 2e-6 and 3e-6 of the result's norm
-in float32.
+matrix product (O, C) @ (C, tiles), so BLAS still does the work. The gradient of the weights is a
+convolution too, of x with tiles of g for kernels and the r*r weights for outputs: F(r x r, 4 x 4).
+The price is rounding: errors are about 6 (3x3) and 10 to 20 (5x5) times those of `im2col.py`, that
+is 2e-6 and 3e-6 to 6e-6 of the result's norm in float32.
 
 Sources: Winograd (1980); Lavin and Gray (2016), arXiv:1509.09308; the points are Barabasz et al.'s
 (2018), arXiv:1803.10986.
@@ -31,7 +32,8 @@ Array = np.ndarray
 
 TILE = 4  # m, the side of an output tile
 HALF = Fraction(1, 2)
-POINTS = {3: (0, 1, -1, HALF, -2), 5: (0, 1, -1, 2, -2, HALF, -HALF)}  # by r; small errors
+POINTS = {6: (0, 1, -1, HALF, -2), 8: (0, 1, -1, 2, -2, HALF, -HALF)}  # by t; small errors
+KERNELS = tuple(t - TILE + 1 for t in POINTS)  # r: the sizes of kernels that this file can do
 TILES_A_BLOCK = 128  # columns of each product: enough for BLAS, few enough for the cache
 
 
@@ -44,7 +46,7 @@ def cook_toom(m: int, r: int) -> tuple[Array, Array, Array]:
     A evaluates, G evaluates and divides by the Lagrange denominators, B holds the coefficients of
     the Lagrange numerators. Computed over the rationals, so that every entry is exact.
     """
-    points = [Fraction(p) for p in POINTS[r]]
+    points = [Fraction(p) for p in POINTS[m + r - 1]]
     evaluate = [[p**i for p in points] + [Fraction(i == m - 1)] for i in range(m)]
     scaled = [
         [p**k / prod((p - q for q in points if q != p), start=Fraction(1)) for k in range(r)]
@@ -59,18 +61,17 @@ def cook_toom(m: int, r: int) -> tuple[Array, Array, Array]:
     )
 
 
-def saving(OH: int, OW: int, r: int) -> float:
-    """How many times fewer multiplications than sliding an r*r window to (OH, OW) positions."""
-    tiles = -(-OH // TILE) * -(-OW // TILE)
-    return r * r * OH * OW / ((TILE + r - 1) ** 2 * tiles)
+def tiles(OH: int, OW: int) -> int:
+    """How many output tiles cover a map; those at the edges may hang over."""
+    return -(-OH // TILE) * -(-OW // TILE)
 
 
 def _polynomial(roots: list[Fraction]) -> list[Fraction]:
     """The coefficients of the product of (x - root), lowest power first."""
-    coefficients = [Fraction(1)]
+    zero, coefficients = Fraction(0), [Fraction(1)]
     for root in roots:
-        shifted = [Fraction(0), *coefficients]
-        coefficients = [a - root * b for a, b in zip(shifted, [*coefficients, 0], strict=True)]
+        shifted, scaled = [zero, *coefficients], [*coefficients, zero]
+        coefficients = [a - root * b for a, b in zip(shifted, scaled, strict=True)]
     return coefficients
 
 
@@ -90,9 +91,7 @@ def conv2d(x: Array, w: Array, b: Array | None, pad: Pad, groups: int) -> Array:
     def run(start: int, stop: int) -> None:
         for i in range(start, stop, images):
             j = min(i + images, stop)
-            tiles = _input_tiles(x[i:j], t, TH, TW, top, left)
-            V = memory.empty(tiles.shape, x.dtype)
-            np.matmul(BB, tiles, out=V)  # (t*t, B*TH*TW*C)
+            V = _transformed(BB, _tiles(x[i:j], t, TH, TW, top, left))
             V = V.reshape(t * t, -1, groups, C // groups).transpose(0, 2, 3, 1)
             M = memory.empty((t * t, groups, O // groups, V.shape[-1]), x.dtype)
             np.matmul(U, V, out=M)  # (t*t, G, O/G, B*TH*TW)
@@ -104,8 +103,14 @@ def conv2d(x: Array, w: Array, b: Array | None, pad: Pad, groups: int) -> Array:
     return y
 
 
-def _input_tiles(x: Array, t: int, TH: int, TW: int, top: int, left: int) -> Array:
-    """The overlapping t*t tiles of x (B, C, H, W), as (t*t, B*TH*TW*C).
+def _transformed(matrix: Array, tiles: Array) -> Array:
+    """`matrix` (t*t, k*k) applied to all `tiles` (k*k, ...)."""
+    out = memory.empty((len(matrix), tiles.shape[1]), tiles.dtype)
+    return np.matmul(matrix, tiles, out=out)
+
+
+def _tiles(x: Array, t: int, TH: int, TW: int, top: int = 0, left: int = 0) -> Array:
+    """The t*t tiles, 4 apart, of x (B, C, H, W), as (t*t, B*TH*TW*C).
 
     Channels go innermost first, so that each tile element is a run of C numbers.
     """
@@ -152,3 +157,37 @@ def conv2d_backward_input(g: Array, w: Array, pad: Pad, groups: int) -> Array:
     wt = np.ascontiguousarray(turned).reshape(groups * per_group, O // groups, r, r)
     top, bottom, left, right = (r - 1 - side for side in pad)
     return conv2d(g, wt, None, (top, bottom, left, right), groups)
+
+
+def conv2d_backward_weight(
+    g: Array, x: Array, w_shape: tuple[int, ...], pad: Pad, groups: int
+) -> Array:
+    """`reference.conv2d_backward_weight` for a 3x3 or 5x5 kernel, stride 1, dilation 1.
+
+    Each 4x4 tile of g is a kernel that slides over the t*t tile of x it came from; what it gives
+    are its r*r contributions to the weights, and all tiles are summed before the last transform.
+    """
+    N, (O, per_group, r, _) = len(x), w_shape
+    t, (TH, TW) = TILE + r - 1, (-(-g.shape[2] // TILE), -(-g.shape[3] // TILE))
+    AA, GG, BB = (np.kron(M, M).astype(x.dtype) for M in cook_toom(r, TILE))
+    images = max(1, 2 * TILES_A_BLOCK // (TH * TW))
+    partial: dict[int, Array] = {}  # by the first image of a thread's range
+
+    def run(start: int, stop: int) -> None:
+        total = memory.zeros((t * t, groups, O // groups, per_group), x.dtype)
+        product = memory.empty(total.shape, x.dtype)
+        for i in range(start, stop, images):
+            j = min(i + images, stop)
+            V = _transformed(BB, _tiles(x[i:j], t, TH, TW, pad[0], pad[2]))
+            D = _transformed(GG, _tiles(g[i:j], TILE, TH, TW))
+            V = V.reshape(t * t, -1, groups, per_group).transpose(0, 2, 1, 3)
+            D = D.reshape(t * t, -1, groups, O // groups).transpose(0, 2, 3, 1)
+            np.matmul(D, V, out=product)  # (t*t, G, O/G, C/G), summed over the tiles
+            np.add(total, product, out=total)
+        partial[start] = total
+
+    parallel(run, N)
+    gw = memory.zeros((r * r, O * per_group), x.dtype)
+    for start in sorted(partial):  # in a fixed order: the same bits whichever thread was first
+        gw += matmul(AA, partial[start].reshape(t * t, -1))
+    return np.ascontiguousarray(gw.T).reshape(w_shape)
