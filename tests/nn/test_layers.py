@@ -23,7 +23,7 @@ LAYERS = [
     ("Linear", (6, 3), {}, ROWS),
     ("Linear", (6, 3), {"bias": False}, ROWS),
     ("MaxPool2d", (3, 2), {}, IMAGES),
-    ("MaxPool2d", (2,), {"padding": 1, "dilation": (2, 1), "ceil_mode": True}, IMAGES),
+    ("MaxPool2d", (3, 2), {"padding": 1, "dilation": (2, 1), "ceil_mode": True}, IMAGES),
     ("MaxPool2d", ((3, 2), None, (1, 0), 1), {}, IMAGES),
     ("AvgPool2d", (3,), {"stride": 2}, IMAGES),
     ("AvgPool2d", (3, 2, 1, True, False), {}, IMAGES),
@@ -73,11 +73,11 @@ def test_layer_as_pytorch(name, args, options, x):
     ours, theirs = pair_of(name, args, options)
     assert repr(ours) == repr(theirs)
     assert list(ours.state_dict()) == list(theirs.state_dict())
-    for training in (True, True, False):  # twice: running statistics have a past
+    for step, training in enumerate((True, True, False)):  # twice: a running mean has a past
         ours.train(training)
         theirs.train(training)
-        a = mg.tensor(x, requires_grad=True)
-        b = torch.tensor(x, requires_grad=True)
+        a = mg.tensor(x + step, requires_grad=True)
+        b = torch.tensor(x + step, requires_grad=True)
         y, expected = ours(a * 1), theirs(b * 1)  # * 1: a leaf cannot be changed in place
         assert y.dtype == mg.float32
         np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), atol=2e-5)

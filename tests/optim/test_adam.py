@@ -79,6 +79,21 @@ def test_parameters_that_are_not_contiguous(layout):
     assert_equal_to_pytorch([p], [q], "float32")
 
 
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_what_is_not_finite_travels_on_without_a_warning(name, device):
+    def after_two_steps(lib, **options):
+        gradient = [math.nan, math.inf, -math.inf, 3e38, 1.0]  # 3e38 twice is infinite
+        p = lib.nn.Parameter(lib.zeros(5, **options))
+        p.grad = lib.tensor(gradient, **options)
+        opt = getattr(lib.optim, name)([p], lr=1.0)
+        opt.step()
+        opt.step()
+        return p.detach().cpu().numpy()
+
+    ours, theirs = after_two_steps(mg, device=device), after_two_steps(torch)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
 def test_numpy_scalars_as_options_do_not_promote():
     p = nn.Parameter(mg.ones(100_000))
     p.grad = mg.ones(100_000)

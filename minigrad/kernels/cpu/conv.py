@@ -1,7 +1,8 @@
 """Which algorithm computes a convolution: `im2col.py` for all, `winograd.py` where it is faster.
 
 The choice depends on shapes, dtype and the number of threads, never on a timing, so that a network
-gives the same bits every time. `algorithm` forces one: "im2col", or "winograd" (an error where it cannot).
+gives the same bits every time. `algorithm` forces one: "im2col", or "winograd", which is an error
+where that cannot do it.
 """
 
 from __future__ import annotations
@@ -81,5 +82,5 @@ def choose(
     N, _, OH, OW = shape
     tiles = winograd.tiles(OH, OW)
     saving = (KH * KW * OH * OW) / ((winograd.TILE + KH - 1) ** 2 * max(tiles, 1))
-    pays = saving >= ENOUGH_SAVING and N * tiles >= ENOUGH_TILES and N >= get_num_threads()
+    pays = saving >= ENOUGH_SAVING and N * tiles >= ENOUGH_TILES and get_num_threads() <= N
     return "winograd" if pays else "im2col"

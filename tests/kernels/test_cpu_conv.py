@@ -1,0 +1,156 @@
+"""The convolution algorithms of the CPU against the plain loops, and the choice between them."""
+
+import numpy as np
+import pytest
+
+from minigrad.kernels import reference
+from minigrad.kernels.cpu import conv, im2col, threads, winograd
+
+# The bounds that the files state: the error's norm over the result's, by algorithm and dtype.
+BOUNDS = {
+    ("im2col", "float32"): 1e-6, ("winograd", "float32"): 1e-5,
+    ("im2col", "float64"): 1e-14, ("winograd", "float64"): 2e-14,
+}
+IM2COL_ONLY = {
+    "stride": dict(x=(3, 4, 9, 8), w=(6, 4, 3, 2), stride=(2, 3)),
+    "dilation": dict(x=(2, 4, 11, 9), w=(6, 4, 3, 2), dilation=(2, 3)),
+    "one_by_one": dict(x=(5, 7, 4, 3), w=(2, 7, 1, 1)),
+    "kernel_is_image": dict(x=(2, 3, 5, 4), w=(4, 3, 5, 4)),
+    "large_stride": dict(x=(2, 3, 9, 9), w=(4, 3, 2, 2), stride=(4, 4)),
+    "alexnet_first": dict(x=(2, 3, 35, 35), w=(8, 3, 11, 11), stride=(4, 4)),
+}
+BOTH = {
+    "3x3": dict(x=(5, 6, 12, 12), w=(4, 6, 3, 3), pad=(1, 1, 1, 1)),
+    "5x5": dict(x=(3, 4, 14, 9), w=(6, 4, 5, 5), pad=(2, 2, 2, 2)),
+    "groups": dict(x=(4, 6, 7, 10), w=(9, 2, 3, 3), pad=(1, 1, 1, 1), groups=3),
+    "no_padding": dict(x=(2, 3, 8, 6), w=(5, 3, 3, 3)),
+    "uneven_padding": dict(x=(2, 3, 8, 6), w=(5, 3, 5, 5), pad=(0, 3, 4, 1)),
+    "one_output": dict(x=(4, 3, 3, 3), w=(5, 3, 3, 3)),
+    "one_image": dict(x=(1, 3, 9, 9), w=(5, 3, 3, 3), pad=(1, 1, 1, 1)),
+    "many_images": dict(x=(40, 2, 6, 6), w=(3, 2, 3, 3), pad=(1, 1, 1, 1)),
+    "no_images": dict(x=(0, 2, 6, 6), w=(3, 2, 3, 3), pad=(1, 1, 1, 1)),
+}
+CASES = [
+    pytest.param(algorithm, case, id=f"{algorithm}-{name}")
+    for algorithm, cases in (("im2col", {**IM2COL_ONLY, **BOTH}), ("winograd", BOTH))
+    for name, case in cases.items()
+]
+
+
+@pytest.fixture
+def forced(request, monkeypatch):
+    monkeypatch.setattr(conv, "algorithm", request.param)
+    return request.param
+
+
+def arrays(case, dtype, contiguous=True):
+    rng = np.random.default_rng(0)
+
+    def array(shape):
+        values = rng.standard_normal(shape).astype(dtype)
+        return values if contiguous else values.T.copy().T[..., ::-1]
+
+    options = (
+        case.get("stride", (1, 1)), case.get("pad", (0, 0, 0, 0)), case.get("dilation", (1, 1)),
+        case.get("groups", 1),
+    )
+    x, w, b = array(case["x"]), array(case["w"]), array(case["w"][:1])
+    y = reference.conv2d(*(a.astype(np.float64) for a in (x, w, b)), *options)
+    return x, w, b, array(y.shape), y, options
+
+
+def close(actual, expected, bound):
+    error = np.linalg.norm((actual - expected).astype(np.float64))
+    assert actual.shape == expected.shape
+    assert error <= bound * max(np.linalg.norm(expected), 1e-300)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("forced", "case"), CASES, indirect=["forced"])
+@pytest.mark.parametrize("contiguous", [True, False], ids=["contiguous", "strided"])
+def test_equals_the_loops(forced, case, dtype, contiguous):
+    x, w, b, g, y, options = arrays(case, dtype, contiguous)
+    bound = BOUNDS[forced, dtype]
+    wide = [a.astype(np.float64) for a in (x, w, g)]
+    close(conv.conv2d(x, w, b, *options), y, bound)
+    close(conv.conv2d(x, w, None, *options), y - b.astype(np.float64)[:, None, None], bound)
+    close(
+        conv.conv2d_backward_input(g, w, x.shape, *options),
+        reference.conv2d_backward_input(wide[2], wide[1], x.shape, *options), bound,
+    )
+    close(
+        conv.conv2d_backward_weight(g, x, w.shape, *options),
+        reference.conv2d_backward_weight(wide[2], wide[0], w.shape, *options), bound,
+    )
+
+
+def test_half_is_summed_in_single():
+    x, w, b, g, y, options = arrays(BOTH["3x3"], np.float16)
+    result = im2col.conv2d(x, w, b, *options)
+    assert result.dtype == np.float16
+    np.testing.assert_allclose(result, y, rtol=2e-3, atol=2e-3)
+    assert im2col.conv2d_backward_weight(g, x, w.shape, *options).dtype == np.float16
+
+
+def test_fold_is_the_adjoint_of_unfold():
+    rng = np.random.default_rng(0)
+    x, options = rng.standard_normal((3, 2, 7, 6)), ((3, 2), (2, 1), (1, 0, 2, 1), (1, 2))
+    columns = im2col.unfold(x, *options)
+    np.testing.assert_array_equal(columns, reference.unfold(x, *options))
+    g = rng.standard_normal(columns.shape)
+    np.testing.assert_allclose((columns * g).sum(), (x * im2col.fold(g, x.shape, *options)).sum())
+
+
+@pytest.mark.parametrize(("m", "r"), [(4, 3), (4, 5), (3, 4), (5, 4)])
+def test_cook_toom_convolves(m, r):
+    """A^T [(G w) . (B^T x)] slides w along x, for any w and x."""
+    AT, G, BT = winograd.cook_toom(m, r)
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal(m + r - 1), rng.standard_normal(r)
+    np.testing.assert_allclose(AT @ ((G @ w) * (BT @ x)), np.correlate(x, w, "valid"), atol=1e-13)
+
+
+ALEXNET_3 = dict(shape=(32, 384, 13, 13), w_shape=(384, 256, 3, 3), pad=(1, 1, 1, 1))
+
+
+def choose(dtype=np.float32, stride=(1, 1), dilation=(1, 1), groups=1, **changes):
+    case = {**ALEXNET_3, **changes}
+    return conv.choose(
+        np.dtype(dtype), case["shape"], case["w_shape"], stride, case["pad"], dilation, groups
+    )
+
+
+def test_winograd_is_chosen_where_it_pays():
+    assert choose() == "winograd"
+    assert choose(dtype=np.float64) == "im2col"  # exact to the last digits, for gradient checks
+    assert choose(stride=(2, 2)) == "im2col"
+    assert choose(dilation=(2, 2)) == "im2col"
+    assert choose(w_shape=(384, 256, 4, 4)) == "im2col"
+    assert choose(w_shape=(32, 256, 3, 3)) == "im2col"
+    assert choose(groups=16) == "im2col"
+    assert choose(shape=(1, 384, 13, 13)) == "im2col"
+    assert choose(shape=(32, 384, 1, 1), pad=(0, 0, 0, 0)) == "im2col"
+
+
+def test_forcing_an_algorithm(monkeypatch):
+    monkeypatch.setattr(conv, "algorithm", "im2col")
+    assert choose() == "im2col"
+    monkeypatch.setattr(conv, "algorithm", "winograd")
+    assert choose(dtype=np.float64, shape=(1, 1, 1, 1)) == "winograd"
+    with pytest.raises(ValueError, match=r"'winograd' needs a 3x3 or 5x5 kernel.*stride \(2, 2\)"):
+        choose(stride=(2, 2))
+    monkeypatch.setattr(conv, "algorithm", "fft")
+    with pytest.raises(ValueError, match="must be one of .*'fft'"):
+        choose()
+
+
+@pytest.mark.parametrize("forced", ["im2col", "winograd"], indirect=True)
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_same_bits_twice(forced, count, monkeypatch):
+    monkeypatch.setattr(threads, "_num_threads", count)
+    x, w, b, g, _, options = arrays(BOTH["many_images"], np.float32)
+    for kernel, args in (
+        (conv.conv2d, (x, w, b)), (conv.conv2d_backward_input, (g, w, x.shape)),
+        (conv.conv2d_backward_weight, (g, x, w.shape)),
+    ):
+        np.testing.assert_array_equal(kernel(*args, *options), kernel(*args, *options))
