@@ -127,9 +127,16 @@ def unfold(
 ) -> Tensor:
     """The windows of an image as columns: im2col.
 
-    Shapes: input (N, C, H, W); the result is (N, C*KH*KW, L), one column for each of the
-    L = OH*OW window positions.
+    Shapes: input (N, C, H, W) or (C, H, W); the result is (N, C*KH*KW, L), one column for each of
+    the L = OH*OW window positions.
+
+    Raises:
+        RuntimeError: shapes or sizes do not fit.
+
+    Source: PyTorch, `torch.nn.functional.unfold`.
     """
+    if input.ndim == 3:
+        return squeeze(unfold(unsqueeze(input, 0), kernel_size, dilation, padding, stride), 0)
     options = _window_options("unfold", kernel_size, stride, padding, dilation)
     geometry.check_images(input.shape, "unfold")
     geometry.check_windows(input.shape, *options, who="unfold")
@@ -146,8 +153,16 @@ def fold(
 ) -> Tensor:
     """Columns added up into images of `output_size`, overlaps summed: col2im.
 
-    Shapes: input (N, C*KH*KW, L); the result is (N, C, *output_size).
+    Shapes: input (N, C*KH*KW, L) or (C*KH*KW, L); the result is (N, C, *output_size).
+
+    Raises:
+        RuntimeError: the columns are not what `unfold` makes of such images.
+
+    Source: PyTorch, `torch.nn.functional.fold`.
     """
+    if input.ndim == 2:
+        batch = unsqueeze(input, 0)
+        return squeeze(fold(batch, output_size, kernel_size, dilation, padding, stride), 0)
     options = _window_options("fold", kernel_size, stride, padding, dilation)
     (kh, kw), size = options[0], geometry.pair(output_size, "[fold] output_size")
     if input.ndim != 3:

@@ -184,8 +184,7 @@ def conv2d_backward_weight(
     partial: dict[int, Array] = {}  # by the first image of a thread's range
 
     def run(start: int, stop: int) -> None:
-        total = memory.zeros((groups, O // groups, windows.K // groups), x.dtype)
-        product = memory.empty(total.shape, x.dtype)
+        total: Any = None
         padded = windows.padded(images, x.dtype)
         for block in _blocks(start, stop, images):
             B = block.stop - block.start
@@ -193,8 +192,9 @@ def conv2d_backward_weight(
             windows.read(x[block], padded[..., :B], columns)
             G = memory.empty((O, windows.OH, windows.OW, B), g.dtype)
             G = _copy(_images_last(g[block]), G).reshape(groups, -1, L * B)
+            product = memory.empty((groups, O // groups, windows.K // groups), x.dtype)
             np.matmul(G, columns.reshape(groups, -1, L * B).swapaxes(1, 2), out=product)
-            np.add(total, product, out=total)
+            total = product if total is None else np.add(total, product, out=total)
         partial[start] = total
 
     parallel(run, N)

@@ -33,13 +33,15 @@ class _Pool:
         self.free: OrderedDict[int, list[np.ndarray]] = OrderedDict()
         self.free_bytes = 0
 
-    def take(self, size: int) -> np.ndarray:
+    def take(self, size: int) -> tuple[np.ndarray, int]:
+        """A block of at least `size` bytes, and its size: the smallest free one that fits well."""
         with self.lock:
-            blocks = self.free.get(size)
-            if blocks:
+            fitting = [n for n, blocks in self.free.items() if blocks and size <= n <= 2 * size]
+            if fitting:
+                size = min(fitting)
                 self.free_bytes -= size
-                return blocks.pop()
-        return np.empty(size + ALIGNMENT, np.uint8)
+                return self.free[size].pop(), size
+        return np.empty(size + ALIGNMENT, np.uint8), size
 
     def give(self, size: int, block: np.ndarray) -> None:
         with self.lock:
@@ -61,7 +63,15 @@ def _limit() -> int:
 
 
 _pool = _Pool(_limit())
-os.register_at_fork(after_in_child=lambda: _pool.__init__(_pool.limit))  # type: ignore[misc]
+
+
+def _new_pool() -> None:
+    """A forked child starts with a pool of its own: the parent's lock may be held for ever."""
+    global _pool
+    _pool = _Pool(_limit())
+
+
+os.register_at_fork(after_in_child=_new_pool)
 
 
 class _Lease:
@@ -70,8 +80,7 @@ class _Lease:
     __slots__ = ("__array_interface__", "block", "size")
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype, nbytes: int) -> None:
-        self.size = _size_class(nbytes)
-        self.block = _pool.take(self.size)
+        self.block, self.size = _pool.take(_size_class(nbytes))
         address = self.block.ctypes.data
         self.__array_interface__ = {
             "version": 3,
@@ -81,7 +90,8 @@ class _Lease:
         }
 
     def __del__(self) -> None:
-        _pool.give(self.size, self.block)
+        if hasattr(self, "size"):  # not where there was no memory for the block
+            _pool.give(self.size, self.block)
 
 
 def _size_class(nbytes: int) -> int:

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 L2_BYTES = 1 << 20  # per core on today's servers (1 to 2 MiB); blocks are sized by it
 
 
@@ -117,7 +119,8 @@ def parallel(fn: Callable[[int, int], Any], n: int) -> None:
 def _run(fn: Callable[[int, int], Any], start: int, stop: int) -> None:
     _inside.busy = True
     try:
-        fn(start, stop)
+        with np.errstate(all="ignore"):  # NaN and infinity are values, as in PyTorch, not warnings
+            fn(start, stop)
     finally:
         _inside.busy = False
 

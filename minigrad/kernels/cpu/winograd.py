@@ -20,6 +20,7 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import cache
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -174,16 +175,16 @@ def conv2d_backward_weight(
     partial: dict[int, Array] = {}  # by the first image of a thread's range
 
     def run(start: int, stop: int) -> None:
-        total = memory.zeros((t * t, groups, O // groups, per_group), x.dtype)
-        product = memory.empty(total.shape, x.dtype)
+        total: Any = None
         for i in range(start, stop, images):
             j = min(i + images, stop)
             V = _transformed(BB, _tiles(x[i:j], t, TH, TW, pad[0], pad[2]))
             D = _transformed(GG, _tiles(g[i:j], TILE, TH, TW))
             V = V.reshape(t * t, -1, groups, per_group).transpose(0, 2, 1, 3)
             D = D.reshape(t * t, -1, groups, O // groups).transpose(0, 2, 3, 1)
-            np.matmul(D, V, out=product)  # (t*t, G, O/G, C/G), summed over the tiles
-            np.add(total, product, out=total)
+            product = memory.empty((t * t, groups, O // groups, per_group), x.dtype)
+            np.matmul(D, V, out=product)  # summed over the tiles
+            total = product if total is None else np.add(total, product, out=total)
         partial[start] = total
 
     parallel(run, N)
