@@ -1,0 +1,14 @@
+"""alexnet: networks, data and training on the minigrad engine, under torchvision's names.
+
+    >>> import alexnet
+    >>> net = alexnet.models.alexnet(num_classes=10)
+    >>> sum(p.numel() for p in net.parameters())
+    57044810
+
+The command is `alexnet` (or `python -m alexnet`). Reading order: models/alexnet.py, datasets.py,
+train.py; `__main__.py` lists the flags.
+"""
+
+from alexnet import datasets, models, transforms
+
+__all__ = ["datasets", "models", "transforms"]

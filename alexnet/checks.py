@@ -1,0 +1,74 @@
+"""Two quick looks before a long run: does one step go through, and can the network learn at all?
+
+Neither writes anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alexnet.console import Table, say
+from alexnet.errors import RunError
+from alexnet.evaluate import evaluate
+
+if TYPE_CHECKING:
+    from alexnet.train import Trainer
+
+FEW = 8  # images of a dry run
+TARGET_LOSS, MOST_STEPS = 0.01, 1000
+
+
+def dry_run(trainer: Trainer) -> int:
+    """One step and one evaluation on a few images; says what a run would write."""
+    images, targets = next(trainer.batches.of_epoch(1))
+    loss, right = trainer.train_step(
+        images[:FEW].to(trainer.device), targets[:FEW].to(trainer.device)
+    )
+    count = len(targets[:FEW])
+    say(f"one training step on {count} images: loss {loss:.4f}, {right} of {count} right")
+    data = trainer.data
+    result = evaluate(
+        trainer.model,
+        data.test_images[:FEW],
+        data.test_labels[:FEW],
+        trainer.prepare,
+        trainer.device,
+    )
+    say(f"evaluation on {FEW} test images: loss {result.loss:.4f}, accuracy {result.accuracy:.1%}")
+    steps = trainer.batches.steps()
+    say(
+        f"dry run: nothing was written. The run would take {trainer.config.epochs} x {steps:,} "
+        f"steps and write config.json, metrics.jsonl, weights and pictures to {trainer.run}"
+    )
+    return 0
+
+
+def overfit_batch(trainer: Trainer) -> int:
+    """Train on one batch, dropout off and the learning rate constant, until its loss is below 0.01.
+
+    A network that cannot learn one batch by heart will learn nothing: the gradients or the rate are
+    wrong.
+
+    Raises:
+        RunError: the loss is not that low after 1,000 steps.
+    """
+    images, targets = next(trainer.batches.of_epoch(1))
+    images, targets = images.to(trainer.device), targets.to(trainer.device)
+    trainer.model.eval()
+    table = Table({"step": 6, "loss": 9, "right": 9})
+    for step in range(1, MOST_STEPS + 1):
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = trainer.config.lr  # not the schedule's
+        loss, right = trainer.train_step(images, targets)
+        if step == 1 or step % 20 == 0 or loss < TARGET_LOSS:
+            table.row(f"{step}", f"{loss:.4f}", f"{right}/{len(targets)}")
+        if loss < TARGET_LOSS:
+            say(
+                f"one batch learnt by heart: loss below {TARGET_LOSS} after {step} steps; "
+                "nothing was written"
+            )
+            return 0
+    raise RunError(
+        f"the loss on one batch is still {loss:.4f} after {MOST_STEPS:,} steps; try another --lr "
+        f"(it was {trainer.config.lr:g})"
+    )

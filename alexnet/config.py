@@ -1,0 +1,148 @@
+"""What a run is asked to do: every setting with its default, and the optimizer and schedule made of
+them.
+
+`Config.of` fills in what was not given on the command line; the result is written to config.json as
+it is, and `--resume` reads it back. Next: `train.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
+
+from alexnet.errors import InputError
+from minigrad import nn, optim
+from minigrad.optim import lr_scheduler
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of a run. The defaults train `alexnet_small` in under a minute on two CPU cores.
+
+    limit_train None is the whole training set; resize None leaves images as they are; lr is the
+    highest learning rate that the schedule reaches.
+    """
+
+    model: str = "alexnet_small"
+    dataset: str = "auto"
+    data_dir: str | None = None
+    limit_train: int | None = 15_000
+    epochs: int = 8
+    batch_size: int = 64
+    optimizer: str = "sgd"
+    lr: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: str = "onecycle"
+    augment: bool = False
+    resize: int | None = None
+    device: str = "auto"
+    seed: int = 0
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], full: bool = False) -> Self:
+        """The defaults, changed by `full` (all images, more epochs, augmentation), then by what was
+        given.
+
+        Raises:
+            InputError: settings that contradict each other.
+        """
+        if full and "limit_train" in given:
+            raise InputError("--full takes all training images: leave out --limit-train, or --full")
+        config = cls(**FULL) if full else cls()
+        if given.get("model", config.model) != config.model:
+            config = replace(config, **LARGE)
+        if given.get("optimizer", "sgd") != "sgd":
+            config = replace(config, lr=config.lr / ADAM_SMALLER)
+        return replace(config, **given)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The settings in a config.json, which may hold more than these.
+
+        Raises:
+            InputError: one is missing.
+        """
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise InputError(f"config.json lacks {', '.join(missing)}: it is of another version")
+        return cls(**{name: values[name] for name in names})
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+FULL: dict[str, Any] = {"limit_train": None, "epochs": 20, "augment": True}
+LARGE: dict[str, Any] = {"batch_size": 32, "lr": 0.01}  # for networks that were made for 224 x 224
+ADAM_SMALLER = (
+    50  # Adam's steps do not shrink with the gradient: its learning rate must be that much less
+)
+
+
+def make_optimizer(config: Config, model: nn.Module) -> optim.Optimizer:
+    """The optimizer of a run; `momentum` is SGD's, and Adam's first beta."""
+    parameters: Iterable[Any] = model.parameters()
+    if config.optimizer == "sgd":
+        return optim.SGD(
+            parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+        )
+    kind = optim.Adam if config.optimizer == "adam" else optim.AdamW
+    betas = (config.momentum, 0.999)
+    return kind(parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
+
+
+class Schedule:
+    """A learning rate over time: call `after_step` after each step and `after_epoch` after each
+    epoch.
+
+        constant   lr
+        step       lr, and a tenth of it after each third of the epochs
+        cosine     from lr to 0 in half a cosine
+        onecycle   from lr/25 up to lr in the first 30 % of the steps, then down to almost 0
+        plateau    lr, and a third of it whenever the training loss has not fallen for two epochs
+    """
+
+    def __init__(self, config: Config, optimizer: optim.Optimizer, steps_per_epoch: int) -> None:
+        self.optimizer = optimizer
+        steps = config.epochs * steps_per_epoch
+        self.by_step = config.schedule in ("cosine", "onecycle")
+        self.by_loss = config.schedule == "plateau"
+        self.scheduler: Any
+        if config.schedule == "constant":
+            self.scheduler = lr_scheduler.LambdaLR(optimizer, lambda epoch: 1.0)
+        elif config.schedule == "step":
+            self.scheduler = lr_scheduler.StepLR(optimizer, -(-config.epochs // 3))
+        elif config.schedule == "cosine":
+            self.scheduler = lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        elif config.schedule == "onecycle":
+            self.scheduler = lr_scheduler.OneCycleLR(
+                optimizer, config.lr, total_steps=steps, cycle_momentum=False
+            )
+        else:
+            self.scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, factor=1 / 3, patience=1)
+
+    @property
+    def lr(self) -> float:
+        """The rate of the next step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def after_step(self) -> None:
+        if self.by_step:
+            self.scheduler.step()
+
+    def after_epoch(self, train_loss: float) -> None:
+        if self.by_loss:
+            self.scheduler.step(train_loss)
+        elif not self.by_step:
+            self.scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.scheduler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.scheduler.load_state_dict(state)

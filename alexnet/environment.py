@@ -1,0 +1,68 @@
+"""What a run was computed with: versions, BLAS, threads, device. The same seed gives the same bits
+only where
+these are the same, so they stand in every config.json."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+import minigrad
+from alexnet.errors import InputError
+from minigrad import backend
+
+LIBRARIES = ("minigrad", "numpy", "safetensors", "tqdm", "threadpoolctl", "matplotlib", "pillow")
+
+
+def versions() -> dict[str, str | None]:
+    """Python's and each library's version; None where a library is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = (
+                minigrad.__version__ if name == "minigrad" else None
+            )  # run from a checkout
+    return found
+
+
+def blas() -> str:
+    """The library behind NumPy's matrix products: "openblas 0.3.30 (SkylakeX), 2 threads"."""
+    from threadpoolctl import threadpool_info
+
+    found = [
+        f"{info['internal_api']} {info['version'] or ''}".strip()
+        + (f" ({info['architecture']})" if info.get("architecture") else "")
+        + f", {info['num_threads']} threads"
+        for info in threadpool_info()
+        if info["user_api"] == "blas"
+    ]
+    return "; ".join(dict.fromkeys(found)) or "none that threadpoolctl knows"
+
+
+def describe() -> dict[str, Any]:
+    """All of it, for config.json."""
+    return {
+        "versions": versions(),
+        "platform": platform.platform(),
+        "blas": blas(),
+        "threads": minigrad.get_num_threads(),
+    }
+
+
+def choose_device(asked: str) -> tuple[backend.Device, str]:
+    """The device for `auto`, `cpu` or `cuda`, and the line that says which and why.
+
+    Raises:
+        InputError: `cuda` was asked for and cannot be used; says what to do.
+    """
+    problem = backend.cuda_problem() if asked != "cpu" else ""
+    if asked == "cuda" and problem:
+        raise InputError(f"--device cuda: {problem}")
+    if asked == "cpu" or problem:
+        why = f" ({problem})" if problem else ""
+        return backend.CPU, f"cpu{why}"
+    device = backend.Device("cuda")
+    return device, f"{device} ({minigrad.cuda.get_device_name(device)})"

@@ -1,0 +1,155 @@
+"""How good a network is: `evaluate`, which training calls each epoch, and the command `alexnet
+evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minigrad
+from alexnet import checkpoint, datasets
+from alexnet.batches import Preparation
+from alexnet.console import Progress, say, stopwatch
+from alexnet.environment import choose_device
+from alexnet.errors import InputError
+from alexnet.layers import align
+from alexnet.report import confusion_matrix
+from alexnet.runs import Run
+from minigrad import nn
+from minigrad.backend import CPU, Device
+from minigrad.nn import functional as F
+
+PIXELS = 500 * 28 * 28  # of the images that go through the network together
+FEWEST = 32  # images in a batch, however large they are
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The mean loss, and for each image the probability of each class, float32 (N, classes)."""
+
+    loss: float
+    probabilities: np.ndarray
+    targets: np.ndarray
+
+    @property
+    def predictions(self) -> np.ndarray:
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def accuracy(self) -> float:
+        return float((self.predictions == self.targets).mean())
+
+    def confusion(self) -> np.ndarray:
+        return confusion_matrix(self.targets, self.predictions, self.probabilities.shape[1])
+
+
+def evaluate(
+    model: nn.Module,
+    images: np.ndarray,
+    targets: np.ndarray,
+    prepare: Preparation,
+    device: Device = CPU,
+    label: str = "testing",
+    after_batch: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """The model in evaluation mode on uint8 images (N, H, W) with their classes (N,).
+
+    `after_batch` is called between batches; what it raises ends the evaluation.
+    """
+    model.eval()
+    side = prepare.resize or images.shape[1]
+    batch_size = max(FEWEST, PIXELS // side**2)
+    loss = 0.0
+    probabilities = []
+    with minigrad.no_grad(), Progress(label, len(images)) as progress:
+        for start in range(0, len(images), batch_size):
+            part = slice(start, start + batch_size)
+            logits = model(prepare(images[part]).to(device))  # (N, classes)
+            y = minigrad.Tensor(targets[part]).to(device)
+            loss += F.cross_entropy(logits, y, reduction="sum").item()
+            probabilities.append(logits.softmax(1).cpu().numpy())
+            progress.advance(logits.shape[0])
+            after_batch()
+    return Evaluation(loss / len(images), np.concatenate(probabilities), targets)
+
+
+# --------------------------------------------------------------------------------- the command
+
+
+def find_weights(path: str, which: str) -> Path:
+    """The weights file that a command was given: a run folder's `which` ("best", "last"), or the
+    file.
+
+    Raises:
+        InputError: the folder is no run, or has no weights yet.
+    """
+    if Path(path).is_file():
+        return Path(path)
+    run = Run.existing(path)
+    weights = run.best if which == "best" else run.last
+    if not weights.is_file():
+        raise InputError(f"{path} has no {weights.name}: no epoch of this run was finished")
+    return weights
+
+
+def load(path: str, which: str, device: Device) -> tuple[nn.Module, dict[str, Any], Preparation]:
+    """The network in a run folder or weights file, what is known about it, and its preparation."""
+    model, about = checkpoint.load_model(find_weights(path, which))
+    prepare = Preparation(about["mean"], about["std"], about["resize"])
+    return model.to(device).eval(), about, prepare
+
+
+def command(args: argparse.Namespace) -> int:
+    """`alexnet evaluate RUN`: all test images, each class, and what is confused most."""
+    device, device_line = choose_device(args.device or "auto")
+    model, about, prepare = load(args.run, args.weights, device)
+    dataset = args.dataset or about["dataset"]
+    data = datasets.load(dataset, args.data_dir, limit_train=10)
+    if data.stand_in:
+        say(f"Testing on {data.source}")
+    say(
+        f"{about['model']}, {find_weights(args.run, args.weights)}, after epoch {about['epoch']}",
+        f"device: {device_line}",
+        f"data: {data.source}; {len(data.test_labels):,} test images",
+    )
+    with stopwatch() as seconds:
+        result = evaluate(model, data.test_images, data.test_labels, prepare, device)
+    say("", *class_table(result, data.classes), "")
+    say(*most_confused(result, data.classes), "")
+    name = "the stand-in, NOT Fashion-MNIST" if data.stand_in else "Fashion-MNIST"
+    say(
+        f"test accuracy {result.accuracy:.2%}, loss {result.loss:.4f}, on all "
+        f"{len(data.test_labels):,} test images of {name}, in {seconds[0]:.1f} s"
+    )
+    return 0
+
+
+def class_table(result: Evaluation, classes: Sequence[str]) -> list[str]:
+    """A line a class: how many of its images were found, how many of those named so are of it."""
+    matrix = result.confusion()
+    found, named = matrix.sum(axis=1), matrix.sum(axis=0)
+    rows: list[tuple[str, ...]] = [("class", "images", "found", "right when named")]
+    for k, name in enumerate(classes):
+        recall = f"{matrix[k, k] / found[k]:.1%}" if found[k] else "-"
+        precision = f"{matrix[k, k] / named[k]:.1%}" if named[k] else "-"
+        rows.append((name, f"{found[k]:,}", recall, precision))
+    return align(rows, "<>>>")
+
+
+def most_confused(result: Evaluation, classes: Sequence[str], count: int = 5) -> list[str]:
+    """The most frequent mistakes."""
+    matrix = result.confusion()
+    np.fill_diagonal(matrix, 0)
+    lines = []
+    for place in np.argsort(-matrix, axis=None, kind="stable")[:count]:
+        true, predicted = np.unravel_index(place, matrix.shape)
+        if matrix[true, predicted]:
+            lines.append(
+                f"{matrix[true, predicted]:,} x {classes[true]} taken for {classes[predicted]}"
+            )
+    return lines

@@ -1,0 +1,52 @@
+"""`alexnet info`: what is installed, what it computes with, where the data are, and what is
+missing.
+
+Everything that a report of a problem should contain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+
+import minigrad
+from alexnet import datasets
+from alexnet.console import say
+from alexnet.environment import blas, versions
+from minigrad import backend
+
+
+def command(args: argparse.Namespace) -> int:
+    """Print it."""
+    for name, version in versions().items():
+        say(f"{name:14} {version or f'missing: pip install {name}'}")
+    say(
+        "",
+        f"{'platform':14} {platform.platform()}",
+        f"{'cores':14} {os.cpu_count()}",
+        f"{'threads':14} {minigrad.get_num_threads()} (MINIGRAD_NUM_THREADS changes it)",
+        f"{'BLAS':14} {blas()}",
+        f"{'GPU':14} {gpu()}",
+        f"{'Fashion-MNIST':14} {data(args.data_dir)}",
+    )
+    return 0
+
+
+def gpu() -> str:
+    """The GPUs by name, or why there is none."""
+    problem = backend.cuda_problem()
+    if problem:
+        return f"none: {problem}"
+    return ", ".join(
+        f"cuda:{index} {minigrad.cuda.get_device_name(f'cuda:{index}')}"
+        for index in range(minigrad.cuda.device_count())
+    )
+
+
+def data(data_dir: str | None) -> str:
+    """Where the files are, or how to get them. Nothing is downloaded."""
+    try:
+        return str(datasets.fashion_mnist_dir(data_dir, download=False))
+    except datasets.DatasetError as error:
+        return f"not on this machine ({error})"

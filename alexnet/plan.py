@@ -1,0 +1,90 @@
+"""What a run says about itself: before it starts, in config.json, and when it is over."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import minigrad
+from alexnet import environment
+from alexnet.config import Config
+from alexnet.console import duration
+from alexnet.datasets import Splits
+from alexnet.evaluate import Evaluation
+
+if TYPE_CHECKING:
+    from alexnet.train import Trainer
+
+STAND_IN = "a stand-in drawn by code, NOT Fashion-MNIST"
+
+
+def lines(config: Config, data: Splits, device_line: str) -> list[str]:
+    """What is about to happen. The first line names a stand-in for what it is."""
+    on = STAND_IN if data.stand_in else "Fashion-MNIST"
+    count = f"{len(data.train_labels):,} training images"
+    count += (
+        " (all)"
+        if config.limit_train is None
+        else f", as many of each class, chosen by seed {config.seed}"
+    )
+    resized = f", enlarged to {config.resize} x {config.resize}" if config.resize else ""
+    augmented = ", shifted and mirrored at random" if config.augment else ""
+    return [
+        f"training {config.model} on {on}, {config.epochs} epochs",
+        f"device    {device_line}",
+        f"threads   {minigrad.get_num_threads()}; BLAS {environment.blas()}",
+        f"data      {data.source}",
+        f"          {count}; {len(data.test_labels):,} test images{resized}",
+        f"training  {optimizer(config)}",
+        f"          batches of {config.batch_size}{augmented}, seed {config.seed}",
+    ]
+
+
+def optimizer(config: Config) -> str:
+    """ "sgd, lr up to 0.05 (onecycle), momentum 0.9, weight decay 0.0005"."""
+    return (
+        f"{config.optimizer}, lr {config.lr:g} ({config.schedule}), momentum {config.momentum:g}, "
+        f"weight decay {config.weight_decay:g}"
+    )
+
+
+def description(config: Config, data: Splits, device_line: str) -> dict[str, Any]:
+    """config.json: all settings, and what else decides about the result."""
+    return {
+        **config.to_json(),
+        "dataset": data.name,
+        "stand_in": data.stand_in,
+        "data": {
+            "source": data.source,
+            "train_images": len(data.train_labels),
+            "test_images": len(data.test_labels),
+            "subset_seed": None if config.limit_train is None else config.seed,
+            "classes": list(data.classes),
+            "mean": data.mean,
+            "std": data.std,
+        },
+        "device_used": device_line,
+        **environment.describe(),
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": shlex.join(["alexnet", *sys.argv[1:]]),
+    }
+
+
+def result(trainer: Trainer, evaluation: Evaluation, digest: str, seconds: float) -> list[str]:
+    """The end of a run: accuracy, time, hash, and where everything is. The last line names a
+    stand-in."""
+    data, run, rows = trainer.data, trainer.run, trainer.rows
+    best = max(rows, key=lambda row: row["test_acc"])
+    in_epochs = sum(row["seconds"] for row in rows)
+    files = sorted(path.name for path in run.folder.iterdir())
+    end = [
+        f"test accuracy {evaluation.accuracy:.2%} on all {len(data.test_labels):,} test images "
+        f"after epoch {rows[-1]['epoch']} (best {best['test_acc']:.2%}, epoch {best['epoch']})",
+        f"time {duration(seconds)}, {duration(in_epochs)} of it in epochs",
+        f"SHA-256 of last.safetensors {digest}",
+        f"{run}: {', '.join(files)}",
+        f"next: alexnet predict {run} PICTURE, or alexnet evaluate {run}",
+    ]
+    return [*end, f"these numbers are of {STAND_IN}"] if data.stand_in else end

@@ -1,0 +1,121 @@
+"""`alexnet predict RUN PICTURE...`: what a trained network sees in pictures of any format and size.
+
+A photograph becomes what Fashion-MNIST's pictures are, by the steps with which they were made:
+grey, cut to the garment, 28 pixels long, centred on a square, light on black. A picture of 28 x 28
+is taken as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minigrad
+from alexnet import report
+from alexnet.console import say
+from alexnet.environment import choose_device
+from alexnet.errors import InputError
+from alexnet.evaluate import find_weights, load
+
+SIDE = 28
+SAME = 0.05 * 255  # within 5 % of the corners' grey, a pixel belongs to the background
+TOP = 3  # classes named for each picture
+
+
+def command(args: argparse.Namespace) -> int:
+    """Say and draw the most probable classes of each picture."""
+    device, _ = choose_device(args.device or "auto")
+    model, about, prepare = load(args.run, args.weights, device)
+    pictures = [read_picture(path, args.invert) for path in args.images]
+    images = np.stack([image for image, _ in pictures])  # (N, 28, 28)
+    with minigrad.no_grad():
+        probabilities = model(prepare(images).to(device)).softmax(1).cpu().numpy()  # (N, classes)
+    if about["stand_in"]:
+        say("this network was trained on a stand-in drawn by code, NOT on Fashion-MNIST")
+    for path, (_, changes), row in zip(args.images, pictures, probabilities, strict=True):
+        best = np.argsort(-row, kind="stable")[:TOP]
+        named = ", ".join(f"{about['classes'][k]} {row[k]:.1%}" for k in best)
+        say(f"{path} ({changes}): {named}")
+    out = (
+        Path(args.out)
+        if args.out
+        else find_weights(args.run, args.weights).parent / "predictions.png"
+    )
+    names = [Path(path).name for path in args.images]
+    report.save_predictions(list(images), names, probabilities, about["classes"], out)
+    say(f"picture: {out}")
+    return 0
+
+
+def read_picture(path: str, invert: str = "auto") -> tuple[np.ndarray, str]:
+    """A picture as uint8 (28, 28), and what was done to it, in words.
+
+    invert: "yes", "no", or "auto": inverted where the corners are light, as in a photograph on
+    white.
+
+    Raises:
+        InputError: no such file, no picture, or one so large that it may be an attack.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                upright: Any = ImageOps.exif_transpose(file)
+                size = f"{upright.width} x {upright.height}"
+                grey = np.asarray(_on_white(upright).convert("L"))  # (H, W)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(f"{path}: the picture is too large to be opened safely") from None
+    except Exception as error:  # Pillow's decoders raise almost anything on a damaged file
+        raise InputError(f"{path}: not a picture that can be read ({_first_line(error)})") from None
+    background = float(np.median([grey[0, 0], grey[0, -1], grey[-1, 0], grey[-1, -1]]))
+    inverted = invert == "yes" or (invert == "auto" and background > 127)
+    if grey.shape != (SIDE, SIDE):
+        grey = fit(grey, background)
+    return (255 - grey if inverted else grey), size + (
+        ", light background: inverted" if inverted else ""
+    )
+
+
+def fit(grey: np.ndarray, background: float) -> np.ndarray:
+    """A garment of any size, uint8 (H, W), as long as the square (28, 28) and in its middle.
+
+    Source: Xiao, Rasul, Vollgraf (2017), "Fashion-MNIST", section 2: trim what has the corners'
+    grey, bring the longer side to 28, extend the shorter one. (Their sharpening is left out.)
+    """
+    from PIL import Image
+
+    garment = np.abs(grey - background) > SAME
+    rows, columns = np.flatnonzero(garment.any(axis=1)), np.flatnonzero(garment.any(axis=0))
+    if len(rows):
+        grey = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    h, w = grey.shape
+    scale = SIDE / max(h, w)
+    oh, ow = max(1, round(h * scale)), max(1, round(w * scale))
+    small = Image.fromarray(grey).resize((ow, oh), Image.Resampling.BILINEAR)
+    square = np.full((SIDE, SIDE), round(background), np.uint8)
+    top, left = (SIDE - oh) // 2, (SIDE - ow) // 2
+    square[top : top + oh, left : left + ow] = np.asarray(small)
+    return square
+
+
+def _on_white(image: Any) -> Any:
+    """Transparent parts on white, as pictures of garments in shops are."""
+    from PIL import Image
+
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        return image
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,139 @@
+"""`alexnet summary MODEL`: what each layer costs in parameters, multiplications, memory and time.
+
+Each layer is timed alone, on the input that it gets inside the network: forward, and backward from
+a gradient of its output to the gradients of its parameters and of its input. The first layer's
+input is the image, whose gradient nobody needs, so it is not computed. A training step also has a
+loss and an update of the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from typing import Any
+
+import minigrad
+from alexnet import models
+from alexnet.console import say
+from alexnet.environment import blas, choose_device
+from alexnet.layers import Layer, align, trace
+from minigrad import Function, Tensor, nn
+from minigrad.backend import Device
+
+REPEATS = 5  # timings of a layer, after one that warms up
+Times = dict[str, tuple[float, float]]  # path -> forward, backward in milliseconds
+
+
+def command(args: argparse.Namespace) -> int:
+    """Print the table of a network at its published image size."""
+    published = models.MODELS[args.model]
+    device, device_line = choose_device(args.device or "auto")
+    minigrad.manual_seed(0)
+    model = models.get_model(args.model).to(device)
+    shape = (args.batch_size, *published.input_shape)
+    images = minigrad.randn(*shape, device=device)
+    times: Times = {}
+    layers = trace(model, images, None if args.no_time else timer(times, device))
+    say(
+        f"{args.model}: {published.about}; "
+        f"{args.batch_size} images of {' x '.join(map(str, shape[1:]))}"
+    )
+    if not args.no_time:
+        say(f"device {device_line}; threads {minigrad.get_num_threads()}; BLAS {blas()}")
+    say("", *table(layers, times))
+    return 0
+
+
+def timer(times: Times, device: Device) -> Any:
+    """A function to be called before each layer: it times the layer and puts the medians into
+    `times`."""
+
+    def before(path: str, layer: nn.Module, x: Tensor) -> None:
+        with minigrad.enable_grad():
+            runs = [
+                time_layer(layer, x, first=not times, device=device) for _ in range(REPEATS + 1)
+            ]
+        forward, backward = zip(*runs[1:], strict=True)
+        times[path] = statistics.median(forward), statistics.median(backward)
+
+    return before
+
+
+class Source(Function):
+    """A copy of x that asks for a gradient and throws it away: what comes before a layer, at no
+    cost."""
+
+    def forward(self, x: Any, anchor: Any) -> Any:
+        self.shape = anchor
+        return x.copy()
+
+    def backward(self, g: Any) -> Any:
+        return None, self.shape
+
+
+def time_layer(layer: nn.Module, x: Tensor, first: bool, device: Device) -> tuple[float, float]:
+    """Milliseconds forward and backward, once. `first`: the gradient of x is not needed."""
+    anchor = minigrad.zeros((), device=device, requires_grad=not first)
+    source = Source.apply(x, anchor)  # its own copy: a layer may write over its input
+    wait(device)
+    began = time.perf_counter()
+    y = layer.forward(source)
+    wait(device)
+    forward = time.perf_counter() - began
+    if not y.requires_grad:
+        return 1000 * forward, 0.0
+    g = minigrad.ones_like(y)
+    wait(device)
+    began = time.perf_counter()
+    y.backward(g)
+    wait(device)
+    backward = time.perf_counter() - began
+    layer.zero_grad()
+    return 1000 * forward, 1000 * backward
+
+
+def wait(device: Device) -> None:
+    """Let a GPU finish; the CPU has."""
+    if device.type == "cuda":
+        minigrad.cuda.synchronize(device)
+
+
+def table(layers: list[Layer], times: Times) -> list[str]:
+    """A line a layer, and their sums. MACs and bytes are those of the whole batch."""
+    header: tuple[str, ...] = (
+        "layer",
+        "",
+        "output",
+        "parameters",
+        "million MACs",
+        "activation KiB",
+    )
+    rows = [
+        (
+            layer.path,
+            layer.kind,
+            " x ".join(map(str, layer.output_shape)),
+            f"{layer.parameters:,}",
+            f"{layer.macs / 1e6:,.2f}",
+            f"{layer.output_bytes / 1024:,.1f}",
+        )
+        for layer in layers
+    ]
+    total: tuple[str, ...] = (
+        "total",
+        "",
+        "",
+        f"{sum(layer.parameters for layer in layers):,}",
+        f"{sum(layer.macs for layer in layers) / 1e6:,.2f}",
+        f"{sum(layer.output_bytes for layer in layers) / 1024:,.1f}",
+    )
+    if times:
+        header += ("forward ms", "backward ms")
+        rows = [(*row, *_cells(times[layer.path])) for row, layer in zip(rows, layers, strict=True)]  # type: ignore[misc]
+        total += _cells((sum(t[0] for t in times.values()), sum(t[1] for t in times.values())))
+    return align([header, *rows, total], "<<" + ">" * (len(header) - 2))
+
+
+def _cells(pair: tuple[float, float]) -> tuple[str, ...]:
+    return tuple(f"{milliseconds:.2f}" for milliseconds in pair)

@@ -1,0 +1,354 @@
+"""`alexnet train`: what happens in a run, in the order in which it happens.
+
+`command` reads like the run: settings, data, network, plan, epochs, pictures. The `Trainer` holds
+everything that changes on the way. It can be written down between any two steps and taken up again,
+so that a run that was interrupted ends with the same bits as one that was not: on the same machine
+with as many threads, and on a GPU only if it was interrupted between epochs, because its
+generator's state cannot be written down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+import minigrad
+from alexnet import checkpoint, checks, datasets, environment, layers, models, plan, report
+from alexnet.batches import Preparation, TrainingBatches
+from alexnet.config import Config, Schedule, make_optimizer
+from alexnet.console import Progress, Table, say
+from alexnet.datasets import Splits
+from alexnet.errors import InputError, RunError
+from alexnet.evaluate import Evaluation, evaluate
+from alexnet.interrupt import Interruption, Stopped
+from alexnet.runs import Run
+from minigrad import Tensor, nn
+from minigrad.backend import CPU, Device
+from minigrad.nn import functional as F
+
+COLUMNS = {
+    "epoch": 7,
+    "train loss": 10,
+    "train acc": 9,
+    "test loss": 9,
+    "test acc": 8,
+    "lr": 9,
+    "images/s": 8,
+    "seconds": 7,
+}
+
+
+def command(args: argparse.Namespace) -> int:
+    """Run `alexnet train`; returns the exit code."""
+    began = time.perf_counter()
+    config, run = resumed_run(args) if args.resume else new_run(args)
+    data = datasets.load(config.dataset, config.data_dir, config.limit_train, config.seed)
+    device, device_line = environment.choose_device(config.device)
+    minigrad.manual_seed(config.seed)
+    model = models.get_model(config.model, num_classes=len(data.classes), in_channels=1)
+    side = config.resize or data.train_images.shape[1]
+    table = layers.table(layers.trace_or_explain(model, config.model, (1, side, side)))
+    say(*plan.lines(config, data, device_line), "", *table, "")
+
+    trainer = Trainer(config, data, model.to(device), device, run)
+    if args.overfit_batch:
+        return checks.overfit_batch(trainer)
+    if args.dry_run:
+        return checks.dry_run(trainer)
+    if args.resume:
+        trainer.resume()
+    else:
+        run.make()
+        run.write_config(plan.description(config, data, device_line))
+    with Interruption() as interruption:
+        try:
+            result = trainer.train(interruption)
+        except Stopped:
+            trainer.save_here()
+            say(
+                f"stopped in epoch {trainer.epoch} with everything saved; go on with: "
+                f"alexnet train --resume {run}"
+            )
+            return 130
+    digest = trainer.finish(result)
+    say("", *plan.result(trainer, result, digest, time.perf_counter() - began))
+    return 0
+
+
+def new_run(args: argparse.Namespace) -> tuple[Config, Run]:
+    """The settings and the folder of a run that begins."""
+    return Config.of(given(args), args.full), Run.planned(args.out)
+
+
+def resumed_run(args: argparse.Namespace) -> tuple[Config, Run]:
+    """The settings and the folder of the run to go on with.
+
+    Raises:
+        InputError: no such run, nothing to go on with, or a flag that a resumed run cannot follow.
+    """
+    run = Run.existing(args.resume)
+    extra = [name for name in given(args) if name not in ("data_dir", "device")]
+    extra += [name for name in ("full", "out", "dry_run", "overfit_batch") if getattr(args, name)]
+    if extra:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in extra)
+        raise InputError(f"a resumed run keeps its settings: leave out {flags}")
+    config = Config.from_json({**run.read_config(), **given(args)})
+    if not run.snapshot.is_file():
+        raise InputError(
+            f"{run} is finished: there is nothing to resume"
+            if run.last.is_file()
+            else f"{run} has no {run.snapshot.name}: it stopped before anything was saved"
+        )
+    return config, run
+
+
+def given(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that stand on the command line."""
+    names = Config().to_json()
+    return {
+        name: value for name, value in vars(args).items() if name in names and value is not None
+    }
+
+
+@dataclass
+class Sums:
+    """What was seen of the epoch that is going on."""
+
+    images: int = 0
+    loss: float = 0.0  # summed over images
+    right: int = 0
+    last_loss: float = 0.0  # the mean of the last batch
+    lr: float = 0.0  # of the last step
+    seconds: float = 0.0
+
+    def add(self, images: int, loss: float, right: int, lr: float) -> None:
+        self.images += images
+        self.loss += loss * images
+        self.right += right
+        self.last_loss, self.lr = loss, lr
+
+    def __str__(self) -> str:
+        return (
+            f"loss {self.last_loss:.3f} (avg {self.loss / self.images:.3f}), "
+            f"acc {self.right / self.images:.1%}, lr {self.lr:.2g}"
+        )
+
+
+class Trainer:
+    """A run in progress: the model, and everything that changes with it."""
+
+    def __init__(
+        self, config: Config, data: Splits, model: nn.Module, device: Device, run: Run
+    ) -> None:
+        self.config, self.data, self.model, self.device, self.run = config, data, model, device, run
+        self.prepare = Preparation(data.mean, data.std, config.resize)
+        self.batches = TrainingBatches(
+            data, self.prepare, config.batch_size, config.augment, config.seed
+        )
+        self.optimizer = make_optimizer(config, model)
+        self.schedule = Schedule(config, self.optimizer, self.batches.steps())
+        self.epoch, self.step = (
+            1,
+            0,
+        )  # the epoch that is going on, and how many of its steps are done
+        self.sums = Sums()
+        self.rows: list[dict[str, Any]] = []  # finished epochs, as in metrics.jsonl
+
+    # -- the loop ---------------------------------------------------------------------------
+
+    def train(self, interruption: Interruption) -> Evaluation:
+        """The epochs that are left; returns the last evaluation.
+
+        Raises:
+            Stopped: Ctrl-C, between two steps.
+            RunError: the loss is not finite.
+        """
+        table = Table(COLUMNS)
+        result = None
+        while self.epoch <= self.config.epochs:
+            self.train_epoch(interruption)
+            result, seconds = self.test(interruption)
+            self.end_epoch(result, seconds)
+            table.row(*self.cells())
+            interruption.check()
+        return result or self.test(interruption)[0]
+
+    def train_epoch(self, interruption: Interruption) -> None:
+        """The steps that are left of this epoch."""
+        if self.step == 0:
+            self.seed()
+        self.model.train()
+        with Progress(self.label(), len(self.data.train_labels), self.sums.images) as progress:
+            clock = time.perf_counter()
+            for images, targets in self.batches.of_epoch(self.epoch, self.step):
+                lr = self.schedule.lr
+                loss, right = self.train_step(images.to(self.device), targets.to(self.device))
+                self.schedule.after_step()
+                self.step += 1
+                self.sums.add(len(targets), loss, right, lr)
+                self.sums.seconds += time.perf_counter() - clock
+                clock = time.perf_counter()
+                progress.advance(len(targets), str(self.sums))
+                interruption.check()
+
+    def train_step(self, images: Tensor, targets: Tensor) -> tuple[float, int]:
+        """Forward, backward, update. Returns the loss, and how many images were classified
+        rightly."""
+        logits = self.model(images)  # (N, classes)
+        loss = F.cross_entropy(logits, targets)
+        if not math.isfinite(loss.item()):
+            raise self.not_finite(images, loss.item())
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.item(), int((logits.detach().argmax(1) == targets).sum().item())
+
+    def test(self, interruption: Interruption) -> tuple[Evaluation, float]:
+        """All test images, and the seconds that took."""
+        images, clock = self.data.test_images, time.perf_counter()
+        result = evaluate(
+            self.model,
+            images,
+            self.data.test_labels,
+            self.prepare,
+            self.device,
+            label=f"{self.label()} testing",
+            after_batch=interruption.check,
+        )
+        if not math.isfinite(result.loss):
+            raise self.not_finite(self.prepare(images[:500]).to(self.device), result.loss)
+        return result, time.perf_counter() - clock
+
+    def end_epoch(self, result: Evaluation, seconds: float) -> None:
+        """Write down the epoch: its row, the weights, and the snapshot from which the next one
+        starts."""
+        sums = self.sums
+        row = {
+            "epoch": self.epoch,
+            "train_loss": sums.loss / sums.images,
+            "train_acc": sums.right / sums.images,
+            "test_loss": result.loss,
+            "test_acc": result.accuracy,
+            "seconds": sums.seconds + seconds,
+            "images_per_second": sums.images / sums.seconds,
+            "lr": sums.lr,
+        }
+        is_best = all(row["test_acc"] > earlier["test_acc"] for earlier in self.rows)
+        self.rows.append(row)
+        self.schedule.after_epoch(row["train_loss"])
+        if is_best:
+            checkpoint.save_weights(self.model, self.run.best, self.about())
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, Sums()
+        self.run.write_metrics(self.rows)
+        self.save_here()
+
+    def finish(self, result: Evaluation) -> str:
+        """The pictures; then nothing is left to resume. Returns the SHA-256 of the last weights."""
+        folder, classes = self.run.folder, self.data.classes
+        report.save_curves(self.rows, folder / "curves.png")
+        report.save_confusion(
+            result.confusion(), classes, folder / "confusion.png", folder / "confusion.csv"
+        )
+        report.save_misclassified(
+            self.data.test_images,
+            result.targets,
+            result.predictions,
+            result.probabilities,
+            classes,
+            folder / "misclassified.png",
+        )
+        filters = next(self.model.parameters()).detach().cpu().numpy()  # (O, 1, KH, KW)
+        report.save_filters(filters, folder / "filters.png")
+        self.run.snapshot.unlink(missing_ok=True)
+        return checkpoint.sha256(self.run.last)
+
+    # -- what is said -----------------------------------------------------------------------
+
+    def label(self) -> str:
+        return f"epoch {self.epoch}/{self.config.epochs}"
+
+    def cells(self) -> tuple[str, ...]:
+        """The last finished epoch as a row of COLUMNS."""
+        row = self.rows[-1]
+        return (
+            f"{row['epoch']}/{self.config.epochs}",
+            f"{row['train_loss']:.4f}",
+            f"{row['train_acc']:.2%}",
+            f"{row['test_loss']:.4f}",
+            f"{row['test_acc']:.2%}",
+            f"{row['lr']:.3g}",
+            f"{row['images_per_second']:,.0f}",
+            f"{row['seconds']:.1f}",
+        )
+
+    def not_finite(self, images: Tensor, loss: float) -> RunError:
+        """The error for a loss that is no number: where that began, what was kept, what to try."""
+        where = (
+            layers.first_not_finite(self.model, images) or "all layers are finite, the loss is not"
+        )
+        kept = (
+            f"{self.run.last} of epoch {self.rows[-1]['epoch']} is kept"
+            if self.rows
+            else "no epoch was finished, so no weights were kept"
+        )
+        return RunError(
+            f"the loss became {loss} in epoch {self.epoch} after step {self.step}: {where}; "
+            f"{kept}. Try a smaller --lr (it was {self.config.lr:g})"
+        )
+
+    # -- stopping and going on --------------------------------------------------------------
+
+    def seed(self, *place: int) -> None:
+        """Seed dropout for this epoch, or for this place in it."""
+        entropy = [self.config.seed, self.epoch, *place]
+        minigrad.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+
+    def about(self) -> dict[str, Any]:
+        """What a weights file says about itself: how to build the network and prepare its
+        images."""
+        return {
+            "model": self.config.model,
+            "num_classes": len(self.data.classes),
+            "in_channels": 1,
+            "classes": list(self.data.classes),
+            "mean": self.data.mean,
+            "std": self.data.std,
+            "resize": self.config.resize,
+            "dataset": self.data.name,
+            "stand_in": self.data.stand_in,
+            "epoch": len(self.rows),
+        }
+
+    def save_here(self) -> None:
+        """Write down everything, between two steps."""
+        checkpoint.save_weights(self.model, self.run.last, self.about())
+        state = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "sums": asdict(self.sums),
+            "rows": self.rows,
+            "schedule": self.schedule.state_dict(),
+            "rng": minigrad.get_rng_state() if self.device == CPU else None,
+        }
+        checkpoint.save_snapshot(self.run.snapshot, self.model, self.optimizer, state)
+
+    def resume(self) -> None:
+        """Go back to where `save_here` was called.
+
+        Raises:
+            InputError: the snapshot cannot be read, or is of another network.
+        """
+        state = checkpoint.load_snapshot(self.run.snapshot, self.model, self.optimizer)
+        self.epoch, self.step, self.rows = state["epoch"], state["step"], state["rows"]
+        self.sums = Sums(**state["sums"])
+        self.schedule.load_state_dict(state["schedule"])
+        if state["rng"] is not None and self.device == CPU:
+            minigrad.set_rng_state(state["rng"])
+        else:
+            self.seed(self.step)
+        say(f"going on with {self.run} in epoch {self.epoch} after {self.step} steps")

@@ -1,0 +1,118 @@
+"""The costs of a layer are counted rightly, and it is timed without touching the network."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from alexnet import models, summary
+from alexnet.__main__ import main
+from alexnet.layers import trace
+from minigrad import nn
+from minigrad.backend import CPU
+from minigrad.kernels import cpu
+
+
+def printed_table(capsys, *args):
+    assert main(["summary", *args]) == 0
+    lines = capsys.readouterr().out.rstrip().splitlines()
+    return lines[lines.index("") + 1 :]
+
+
+def number(text):
+    return float(text.replace(",", ""))
+
+
+def test_macs_of_the_paper():
+    """724 million, of which the first layer alone has 105 million."""
+    layers = trace(models.alexnet_2012().eval(), mg.zeros(1, 3, 227, 227))
+    macs = {layer.path: layer.macs for layer in layers if layer.macs}
+    assert macs == {
+        "conv1": 55 * 55 * 96 * 3 * 11 * 11,
+        "conv2": 27 * 27 * 256 * 48 * 5 * 5,  # 48 of the 96 channels: two groups
+        "conv3": 13 * 13 * 384 * 256 * 3 * 3,
+        "conv4": 13 * 13 * 384 * 192 * 3 * 3,
+        "conv5": 13 * 13 * 256 * 192 * 3 * 3,
+        "fc6": 9216 * 4096,
+        "fc7": 4096 * 4096,
+        "fc8": 4096 * 1000,
+    }
+    assert sum(macs.values()) == 724_406_816
+
+
+def test_counts_grow_with_the_batch():
+    one, three = (trace(models.alexnet_small().eval(), mg.zeros(n, 1, 28, 28)) for n in (1, 3))
+    for a, b in zip(one, three, strict=True):
+        assert b.macs == 3 * a.macs
+        assert b.output_bytes == 3 * a.output_bytes
+        assert b.parameters == a.parameters
+
+
+def test_only_new_memory_is_counted():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(inplace=True), nn.ReLU(), nn.Flatten())
+    layers = trace(net, mg.zeros(5, 1, 8, 8))
+    size = 5 * 2 * 6 * 6 * 4
+    assert [layer.output_bytes for layer in layers] == [size, 0, size, 0]
+
+
+def test_the_table_adds_up(capsys):
+    header, *rows, total = printed_table(capsys, "alexnet_small", "--batch-size", "2")
+    assert len(rows) == len(trace(models.alexnet_small(), mg.zeros(1, 1, 28, 28)))
+    assert header.split()[-4:] == ["forward", "ms", "backward", "ms"]
+    for column in range(1, 6):
+        parts = [number(row.split()[-column]) for row in rows]
+        assert all(part >= 0 for part in parts)
+        assert sum(parts) == pytest.approx(
+            number(total.split()[-column]), abs=0.05 * len(rows) + 0.05
+        )
+    assert number(total.split()[1]) == 96_074
+
+
+def test_without_times(capsys):
+    header, *rows, total = printed_table(capsys, "alexnet_2012", "--batch-size", "1", "--no-time")
+    assert "ms" not in header
+    assert number(total.split()[1]) == 60_965_224
+    assert number(total.split()[2]) == 724.41
+
+
+def test_the_gradient_of_the_image_is_not_computed(monkeypatch):
+    def refuse(*args):
+        raise AssertionError("the gradient of the input was computed")
+
+    layer, x = nn.Conv2d(1, 2, 3), mg.ones(2, 1, 8, 8)
+    monkeypatch.setattr(cpu, "conv2d_backward_input", refuse)
+    forward, backward = summary.time_layer(layer, x, first=True, device=CPU)
+    assert forward > 0
+    assert backward > 0
+    with pytest.raises(AssertionError, match="was computed"):
+        summary.time_layer(layer, x, first=False, device=CPU)
+
+
+def test_timing_leaves_the_input_and_the_gradients_alone():
+    x = mg.Tensor(np.array([[-1.0, 2.0]], np.float32))
+    layer = nn.Sequential(nn.Linear(2, 2), nn.ReLU(inplace=True))
+    summary.time_layer(nn.ReLU(inplace=True), x, first=False, device=CPU)
+    summary.time_layer(layer, x, first=False, device=CPU)
+    assert x.tolist() == [[-1.0, 2.0]]
+    assert all(p.grad is None for p in layer.parameters())
+
+
+def test_a_layer_without_a_gradient_has_no_backward():
+    forward, backward = summary.time_layer(
+        nn.Flatten(), mg.ones(2, 1, 2, 2), first=True, device=CPU
+    )
+    assert forward > 0
+    assert backward == 0
+
+
+def test_a_timed_layer_gets_the_input_that_it_has_in_the_network():
+    """The layer before it has run, and an in-place layer after it has not."""
+    seen = []
+
+    class Spy(nn.ReLU):
+        def forward(self, input):
+            seen.append(input.tolist())
+            return super().forward(input)
+
+    net = nn.Sequential(nn.Flatten(), Spy(inplace=True))
+    trace(net, mg.Tensor(np.array([[-1.0, 2.0]], np.float32)), summary.timer({}, CPU))
+    assert seen == [[[-1.0, 2.0]]] * (summary.REPEATS + 2)
