@@ -1,0 +1,237 @@
+"""The bench: its clock, its arithmetic, the PyTorch twin, and one short run from end to end."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import minigrad
+from bench import networks, ops, twin
+from bench.__main__ import main
+from bench.rows import Row
+from bench.timing import FEWEST, MOST, WARM_UPS, Series, Work, in_turn
+from bench.twin import CHANNELS_LAST, MINIGRAD, NCHW, Disagreement, sides, torch_twin
+from minigrad import nn
+
+
+class Clock:
+    """Time that passes only when something says that it takes time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.turns: list[str] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def takes(self, *seconds: float, name: str = "", result: object = None):
+        """A function that lasts the first of `seconds`, then the next, and the last ever after."""
+        left = list(seconds)
+
+        def function(*_: object) -> object:
+            self.now += left.pop(0) if len(left) > 1 else left[0]
+            self.turns.append(name)
+            return result
+
+        return function
+
+
+def test_engines_take_turns_and_only_phases_count():
+    clock = Clock()
+    warm = [9.0] * WARM_UPS
+    a = Work(
+        {"forward": clock.takes(*warm, 1, 2, name="A"), "backward": clock.takes(3)},
+        prepare=clock.takes(100),
+    )
+    b = Work({"forward": clock.takes(*warm, 4, 5, name="B")})
+    samples = in_turn({"a": a, "b": b}, seconds=0, rounds=2, clock=clock, pause=clock.takes(50))
+    assert samples == {"a": {"forward": [1, 2], "backward": [3, 3]}, "b": {"forward": [4, 5]}}
+    assert [name for name in clock.turns if name] == ["A", "B"] * (WARM_UPS + 2)
+
+
+def test_a_phase_is_given_what_the_one_before_returned():
+    seen = []
+    phases = {"first": lambda state: seen.append(state) or "y", "second": seen.append}
+    clock = Clock()
+    in_turn({"a": Work(phases, prepare=lambda: "x")}, 0, 1, clock, pause=clock.takes(0))
+    assert set(seen[::2]) == {"x"} and set(seen[1::2]) == {"y"}
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(0, FEWEST), (8.5, 8), (1000, MOST)])
+def test_rounds_fill_the_time(seconds, rounds):
+    clock = Clock()
+    samples = in_turn({"a": Work({"p": clock.takes(1)})}, seconds, None, clock, clock.takes(0))
+    assert len(samples["a"]["p"]) == rounds
+
+
+def test_short_work_is_repeated_and_averaged():
+    clock = Clock()
+    warm, calls = [0.001] * WARM_UPS, [0.001, 0.002, 0.003, 0.004, 0.005]
+    work = Work({"p": clock.takes(*warm, *calls, 0.001)})
+    samples = in_turn({"a": work}, 0, 2, clock, clock.takes(0))
+    assert samples["a"]["p"] == pytest.approx([0.003, 0.001])  # five calls fill 5 ms
+
+
+def test_series():
+    ours, theirs = Series((1.0, 2.0, 4.0)), Series((3.0, 4.0, 2.0))
+    assert (ours.median, ours.least, ours.most, ours.n) == (2.0, 1.0, 4.0, 3)
+    assert theirs.over(ours).values == (3.0, 2.0, 0.5)  # pair by pair, not median by median
+    assert Series.sum_of([[1.0, 2.0], [10.0, 20.0]]).values == (11.0, 22.0)
+
+
+def test_the_baseline_is_the_faster_of_both_layouts():
+    samples = {
+        MINIGRAD: {"forward": [1.0, 1.0, 1.0], "backward": [1.0, 2.0, 1.0]},
+        NCHW: {"forward": [1.0, 1.0, 9.0], "backward": [9.0, 9.0, 9.0]},
+        CHANNELS_LAST: {"forward": [3.0, 3.0, 3.0], "backward": [3.0, 3.0, 6.0]},
+    }
+    row = Row("op", "net", "conv", (32, 3, 8, 8), samples, times=2)
+    assert row.baseline == CHANNELS_LAST
+    assert row.ratio().values == (3.0, 2.0, 4.5)
+    assert row.ratio("backward").values == (3.0, 1.5, 6.0)
+    assert row.extra_seconds() == 2 * (2.0 - 6.0)
+    assert row.images_per_second(MINIGRAD) == 16.0
+    summary = row.to_json()
+    assert summary["ratio"]["total"] == {"median": 3.0, "min": 2.0, "max": 4.5}
+    assert summary["seconds"][NCHW]["forward"] == {"median": 1.0, "min": 1.0, "max": 9.0}
+
+
+def every_layer() -> nn.Sequential:
+    """Every class that has a twin; dropout with p = 0, for two random masks cannot agree."""
+    minigrad.manual_seed(3)
+    features = nn.Sequential(
+        nn.Conv2d(2, 6, (3, 5), stride=(2, 1), padding=(1, 2), bias=False),
+        nn.BatchNorm2d(6, eps=1e-3, momentum=0.3),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(6, 8, 3, padding="same", groups=2, dilation=2),
+        nn.LocalResponseNorm(3, alpha=0.4, beta=0.6, k=1.5),
+        nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True),
+        nn.AdaptiveAvgPool2d((3, 2)),
+    )
+    return nn.Sequential(features, nn.Flatten(), nn.Dropout(0.0), nn.Linear(48, 5))
+
+
+@pytest.mark.parametrize("layout", [NCHW, CHANNELS_LAST])
+def test_the_twin_has_the_same_loss_gradients_and_buffers(layout):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((4, 2, 13, 12), dtype=np.float32)
+    target = rng.integers(0, 5, 4)
+    model = every_layer()
+    ours, theirs = twin.minigrad_side(model, x), twin.torch_side(model, layout, x)
+    losses = []
+    for side in (ours, theirs):
+        logits = side.module(*side.inputs)
+        loss = side.engine.nn.functional.cross_entropy(logits, side.engine.from_numpy(target))
+        loss.backward()
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    expected = dict(theirs.module.named_parameters())
+    for name, p in ours.module.named_parameters():
+        np.testing.assert_allclose(p.grad, expected[name].grad, rtol=1e-3, atol=1e-5, err_msg=name)
+    expected = dict(theirs.module.named_buffers())
+    assert set(expected) == {name for name, _ in ours.module.named_buffers()} != set()
+    for name, buffer in ours.module.named_buffers():
+        np.testing.assert_allclose(buffer, expected[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_the_twin_has_weights_of_its_own_and_the_mode():
+    model = nn.Sequential(nn.Linear(2, 2)).eval()
+    copy = torch_twin(model)
+    with torch.no_grad():
+        copy[0].weight.fill_(7)
+    assert not (model[0].weight.array == 7).any()
+    assert not copy.training
+    assert torch.get_num_threads() == minigrad.get_num_threads()
+
+
+def test_a_layer_without_twin_is_named():
+    with pytest.raises(TypeError, match="Tanh is neither a Sequential nor one of Conv2d, Linear"):
+        torch_twin(nn.Sequential(nn.Tanh()))
+
+
+def test_what_differs_is_not_timed(monkeypatch):
+    x = np.ones((2, 3), np.float32)
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    assert set(sides("net", model, x)) == {MINIGRAD, NCHW}
+    right = nn.ReLU.forward
+    for wrong in (lambda *a: right(*a) * 1.001 + 0.001, lambda *a: right(*a) * float("nan")):
+        monkeypatch.setattr(nn.ReLU, "forward", wrong)
+        with pytest.raises(Disagreement, match="net, NCHW: the result differs from PyTorch's by"):
+            sides("net", model, x)
+
+
+def test_cases_count_every_layer_once():
+    network = networks.NETWORKS["alexnet_small"]
+    model = network.build()
+    *layers, loss, batch_norm = ops.cases(network, model)
+    leaves = [m for m in model.modules() if not any(m.children())]
+    assert sum(case.times for case in layers) == len(leaves) - 1  # Flatten moves nothing
+    assert [case.path for case in layers if not case.needs_input_grad] == ["conv1"]
+    assert {(case.op, case.times) for case in layers} >= {("ReLU", 2), ("Conv2d", 1)}
+    assert (loss.op, loss.shape) == ("CrossEntropyLoss", (128, 10))
+    assert (batch_norm.op, batch_norm.times, batch_norm.shape[2:]) == ("BatchNorm2d", 0, (28, 28))
+    assert {case.op for case in layers} | {"SGD", "Adam", loss.op, batch_norm.op} == set(ops.OPS)
+
+
+def test_a_run_prints_rows_and_writes_json(tmp_path, capsys, monkeypatch):
+    tiny = networks.Network("alexnet_small", batch=8)
+    monkeypatch.setitem(networks.NETWORKS, "alexnet_small", tiny)
+    monkeypatch.setattr(networks, "INFERENCE_BATCHES", (1,))
+    out = tmp_path / "new" / "bench.json"
+    options = ["--networks", "alexnet_small", "--ops", "Linear", "SGD", "--steps", "1"]
+    assert main([*options, "--out", str(out), "--markdown"]) == 0
+    results = json.loads(out.read_text())
+    assert results["command"].endswith(f"--out {out} --markdown")
+    assert results["threads"]["minigrad"] == results["threads"]["torch"]
+    assert results["versions"]["torch"] == torch.__version__
+    assert set(results["git"]) == {"commit", "dirty"}
+    rows = {row["name"]: row for row in results["rows"]}
+    assert list(rows) == [
+        "fc6 Linear", "fc8 Linear", "SGD", "training step", "training step, fused SGD",
+        "inference",
+    ]
+    step = rows["training step"]
+    assert step["shape"] == [8, 1, 28, 28] and step["n"] == 1
+    for variant in (MINIGRAD, NCHW, CHANNELS_LAST):
+        assert list(step["samples"][variant]) == ["forward", "backward", "SGD"]
+        assert all(len(samples) == 1 for samples in step["samples"][variant].values())
+    theirs, ours = step["seconds"][step["baseline"]]["total"], step["seconds"][MINIGRAD]["total"]
+    assert step["ratio"]["total"]["median"] == pytest.approx(theirs["median"] / ours["median"])
+    assert list(rows["training step, fused SGD"]["samples"][NCHW]) == [
+        "forward", "backward", "fused SGD",
+    ]
+    peaks = results["peak_memory_bytes"]["alexnet_small"]
+    assert list(peaks) == [MINIGRAD, step["baseline"]]
+    activation = 8 * 16 * 28 * 28 * 4  # bytes of conv1's output, which is kept for backward
+    assert all(2 * activation < peak < 200 * activation for peak in peaks.values())
+    printed = capsys.readouterr().out
+    for text in ("fc6 Linear", "ops by what they cost", "peak memory", "| alexnet_small, training"):
+        assert text in printed
+
+
+def test_a_disagreement_ends_the_run_in_one_line(tmp_path, capsys, monkeypatch):
+    right = nn.Linear.forward
+    monkeypatch.setattr(nn.Linear, "forward", lambda *a: right(*a) * 1.01)
+    out = tmp_path / "bench.json"
+    arguments = ["--networks", "alexnet_small", "--only", "networks", "--out", str(out)]
+    assert main(arguments) == 1
+    assert capsys.readouterr().err.startswith("bench: alexnet_small, NCHW: the result differs")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("wrong", [["--steps", "0"], ["--networks", "vgg"], ["--ops", "conv3d"]])
+def test_wrong_arguments(wrong, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(wrong)
+    assert stopped.value.code == 2
+    assert wrong[1] in capsys.readouterr().err
+
+
+def test_without_pytorch_one_line_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(SystemExit, match=r'pip install "minigrad\[test\]"'):
+        main(["--steps", "1"])

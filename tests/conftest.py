@@ -1,0 +1,88 @@
+"""What every test gets: a device, a seed, and a check that it left the engine as it found it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import autograd
+
+# Where CuPy is not installed, or sees no GPU, there is no "cuda" test to skip.
+DEVICES = ["cpu", "cuda"] if mg.cuda.is_available() else ["cpu"]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    """Every device on which an array can really be allocated."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def sealed() -> Iterator[None]:
+    """Seed before the test; after it, demand that no switch was left turned."""
+    seed, generator = mg.initial_seed(), mg.get_rng_state()
+    mg.manual_seed(0)
+    before = _switches()
+    yield
+    after = _switches()
+    autograd._mode.__dict__.clear()
+    if after["threads"] != before["threads"]:
+        mg.set_num_threads(before["threads"])
+    mg.manual_seed(seed)
+    mg.set_rng_state(generator)
+    assert after == before, "the test changed the state of the process and did not restore it"
+
+
+def _switches() -> dict[str, Any]:
+    """Global state that outlives a test; the engine draws from generators of its own alone."""
+    return {
+        "grad mode": mg.is_grad_enabled(),
+        "anomaly mode": getattr(autograd._mode, "detect_anomaly", False),
+        "threads": mg.get_num_threads(),
+        "NumPy's global generator": _numpy_state(),
+        "Python's global generator": hash(random.getstate()),
+    }
+
+
+def _numpy_state() -> tuple[bytes, int]:
+    _, words, position, *_ = np.random.get_state()  # noqa: NPY002 - looked at, not used
+    return words.tobytes(), position
+
+
+@pytest.fixture
+def in_child() -> Callable[[Callable[[], object]], None]:
+    """Run a function in a forked child process, and fail if it fails there or never ends."""
+
+    def run(function: Callable[[], object]) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads: the point
+            child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                function()
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        deadline = time.monotonic() + 30
+        while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+            if time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                pytest.fail("the child hangs")
+            time.sleep(0.005)
+        assert os.waitstatus_to_exitcode(ended[1]) == 0, "the child failed: see its traceback"
+
+    return run

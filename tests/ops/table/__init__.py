@@ -1,0 +1,12 @@
+"""THE table of ops: what each is called with, and what it must be equal to.
+
+The files mirror `minigrad/ops`. `test_ops.py` runs every sample through its templates (PyTorch, the
+reference kernels, numerical gradients, dtypes, subsets of gradients), `test_errors.py` runs every
+error, and `test_completeness.py` fails when an op is missing here. `samples.py` has the words.
+"""
+
+from tests.ops.table import compare, conv, elementwise, loss, matmul, norm, pool, reduce, shape
+from tests.ops.table import index
+
+FILES = (elementwise, reduce, shape, index, matmul, conv, pool, norm, loss, compare)
+OPS = [op for file in FILES for op in file.OPS]

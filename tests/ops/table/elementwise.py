@@ -1,0 +1,131 @@
+"""One number in, one number out; and two that broadcast."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+
+import minigrad as mg
+from minigrad import ops
+from minigrad.kernels import reference as ref
+from tests.ops.samples import Op, away_from_zero, error, integers, normal, positive, sample, spaced
+
+MISMATCH = [
+    error("shapes", RuntimeError, r"shapes \(3,\) and \(2,\)", normal(3), normal(2)),
+    error("operand", TypeError, "a tensor or a number was expected, not 'x'", normal(3), "x"),
+]
+
+
+def binary(name: str, *more: Any, **fields: Any) -> Op:
+    samples = [
+        sample("same", normal(3, 4), positive(3, 4)),
+        sample("broadcast", normal(3, 1, 4), positive(2, 1)),
+        sample("0d", normal(3, 4), positive()),
+        sample("both-0d", normal(), positive()),
+        sample("number", normal(3, 4), 2.5),
+        sample("number-first", 2.5, positive(3, 4)),
+        sample("size-1", normal(1), positive(1, 1)),
+        sample("empty", normal(0, 4), positive(4)),
+        sample("scattered", normal(4, 3).scattered, positive(3)),
+        sample("threads", normal(41, 1000).scattered, positive(41, 1000)),
+        *more,
+    ]
+    return Op(name, samples, MISMATCH, **fields)
+
+
+def unary(name: str, draw: Any, *more: Any, **fields: Any) -> Op:
+    samples = [
+        sample("2d", draw(3, 4)),
+        sample("0d", draw()),
+        sample("size-1", draw(1, 1)),
+        sample("empty", draw(0, 3)),
+        sample("scattered", draw(4, 3, 2).scattered),
+        sample("threads", draw(2, 25, 1000)),
+        *more,
+    ]
+    return Op(name, samples, reference=getattr(ref, name), **fields)
+
+
+def dropout(x: mg.Tensor, p: float, training: bool = True) -> mg.Tensor:
+    """With the same mask at each call."""
+    mg.manual_seed(0)
+    return ops.dropout(x, p, training)
+
+
+def dropout_theirs(x: Any, p: float, training: bool = True) -> Any:
+    """The same mask in PyTorch, read off what becomes of ones."""
+    kept = dropout(mg.ones(*x.shape), p, training).array > 0
+    return x * torch.from_numpy(kept) / (1 - p if training and p < 1 else 1)
+
+
+WHOLE = sample("integers", integers(1, 9, 4))
+
+OPS = [
+    binary(
+        "add", sample("alpha", normal(3), normal(2, 3), alpha=-2.5),
+        theirs=lambda a, b, alpha=1: a + alpha * b,
+        reference=lambda a, b, alpha=1: ref.add(a, alpha * b),
+    ),
+    binary(
+        "sub", sample("alpha", normal(3), normal(2, 3), alpha=3),
+        theirs=lambda a, b, alpha=1: a - alpha * b,
+        reference=lambda a, b, alpha=1: ref.sub(a, alpha * b),
+    ),
+    binary("mul", theirs=operator.mul, reference=ref.mul),
+    binary(
+        "div", sample("integers", integers(1, 9, 4), integers(1, 9, 4)),
+        theirs=operator.truediv, reference=ref.div,
+    ),
+    Op(
+        "pow",
+        [
+            sample("square", normal(3, 4), 2),
+            sample("cube", normal(3, 4).scattered, 3.0),
+            sample("root", positive(3, 4), 0.5),
+            sample("inverse", positive(3), -1),
+            sample("zeroth", normal(3), 0),
+            sample("number-base", 2.5, normal(3, 4)),
+            sample("tensor", positive(3, 1), normal(4)),
+            sample("0d", positive(3), normal()),
+            sample("size-1", positive(1), normal(1)),
+            sample("empty", positive(0, 2), normal(2)),
+            sample("threads", positive(41, 1000), 2),
+        ],
+        MISMATCH, theirs=operator.pow, reference=ref.pow,
+    ),
+    unary("neg", normal, WHOLE),
+    unary("exp", normal, WHOLE),
+    unary("tanh", normal, WHOLE),
+    unary("sigmoid", normal, WHOLE),
+    unary("log", positive, WHOLE),
+    unary("sqrt", positive, WHOLE),
+    unary("abs", away_from_zero, WHOLE, numerical="central"),
+    unary("relu", away_from_zero, WHOLE, numerical="central"),
+    unary(
+        "leaky_relu", away_from_zero, sample("slope", spaced(3, 4), negative_slope=0.3),
+        sample("negative-slope", spaced(3, 4), negative_slope=-0.5),
+        numerical="central",
+    ),
+    Op(
+        "dropout",
+        [
+            sample("half", normal(3, 4), p=0.5),
+            sample("fifth", normal(20, 10), p=0.2),
+            sample("all", normal(3, 4), p=1.0),
+            sample("none", normal(3, 4), p=0.0),
+            sample("eval", normal(3, 4), p=0.5, training=False),
+            sample("scattered", normal(4, 3, 2).scattered, p=0.5),
+            sample("empty", normal(0, 3), p=0.5),
+            sample("size-1", normal(1, 1), p=0.1),
+            sample("threads", normal(2, 25, 1000), p=0.5),
+        ],
+        [error("p", ValueError, r"\[dropout\] probability .* 0 and 1, got 1.5", normal(2), p=1.5)],
+        ours=dropout, theirs=dropout_theirs, draws=True,
+        reference=lambda x, p, training=True: (
+            ref.dropout(x, dropout(mg.ones(*x.shape), p, training).array > 0, p)
+        ),
+        unreferenced=("all", "eval"),
+    ),
+]
