@@ -22,7 +22,7 @@ from minigrad import nn, optim
 # The paper's momentum and weight decay; a rate so small that many steps on noise stay finite.
 SGD: dict[str, Any] = {"lr": 1e-4, "momentum": 0.9, "weight_decay": 5e-4}
 DEFAULT, FUSED = "SGD", "fused SGD"  # PyTorch has SGD(fused=True), which is not its default
-TRAINING_SECONDS, INFERENCE_SECONDS = 18.0, 6.0  # for one row; see `timing.in_turn`
+TRAINING_SECONDS, INFERENCE_SECONDS = 15.0, 5.0  # for one row; see `timing.in_turn`
 INFERENCE_BATCHES = (1, 128)
 
 
