@@ -19,8 +19,7 @@ from minigrad.utils.data import DataLoader, Dataset
 
 
 class Preparation:
-    """How an image becomes what the network sees: resized, scaled and centred. The same in every
-    command."""
+    """How an image becomes what the network sees, in every command: resized, scaled, centred."""
 
     def __init__(self, mean: float, std: float, resize: int | None = None) -> None:
         self.mean, self.std, self.resize = mean, std, resize
@@ -33,8 +32,7 @@ class Preparation:
 
 
 class TrainingBatches(Dataset):
-    """The training images in a new order each epoch, in batches of float images and their
-    labels."""
+    """The training images in batches, in a new order each epoch."""
 
     def __init__(
         self, data: Splits, prepare: Preparation, batch_size: int, augment: bool, seed: int

@@ -32,9 +32,9 @@ class Config:
     data_dir: str | None = None
     limit_train: int | None = 15_000
     epochs: int = 8
-    batch_size: int = 64
+    batch_size: int = 32
     optimizer: str = "sgd"
-    lr: float = 0.05
+    lr: float = 0.02
     momentum: float = 0.9
     weight_decay: float = 5e-4
     schedule: str = "onecycle"
@@ -78,7 +78,7 @@ class Config:
 
 
 FULL: dict[str, Any] = {"limit_train": None, "epochs": 20, "augment": True}
-LARGE: dict[str, Any] = {"batch_size": 32, "lr": 0.01}  # for networks that were made for 224 x 224
+LARGE: dict[str, Any] = {"lr": 0.01}  # for networks that were made for 224 x 224
 ADAM_SMALLER = (
     50  # Adam's steps do not shrink with the gradient: its learning rate must be that much less
 )

@@ -24,8 +24,10 @@ def say(*lines: str) -> None:
 
 
 def on_terminal() -> bool:
-    """Whether stderr can show a bar: a terminal that understands a carriage return."""
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    """Whether stderr can show a bar: a terminal that has a width and understands a return."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return False
+    return os.get_terminal_size(sys.stderr.fileno()).columns > 0
 
 
 class Progress:

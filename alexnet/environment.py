@@ -12,6 +12,7 @@ import minigrad
 from alexnet.errors import InputError
 from minigrad import backend
 
+STAND_IN = "a stand-in drawn by code, NOT Fashion-MNIST"
 LIBRARIES = ("minigrad", "numpy", "safetensors", "tqdm", "threadpoolctl", "matplotlib", "pillow")
 
 

@@ -1,5 +1,4 @@
-"""How good a network is: `evaluate`, which training calls each epoch, and the command `alexnet
-evaluate`."""
+"""How good a network is: `evaluate`, which training calls each epoch, and `alexnet evaluate`."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ import minigrad
 from alexnet import checkpoint, datasets
 from alexnet.batches import Preparation
 from alexnet.console import Progress, say, stopwatch
-from alexnet.environment import choose_device
+from alexnet.environment import STAND_IN, choose_device
 from alexnet.errors import InputError
 from alexnet.layers import align
 from alexnet.report import confusion_matrix
@@ -81,47 +80,52 @@ def evaluate(
 # --------------------------------------------------------------------------------- the command
 
 
-def find_weights(path: str, which: str) -> Path:
-    """The weights file that a command was given: a run folder's `which` ("best", "last"), or the
-    file.
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, ready to be used; `about` is what its weights file says of it."""
+
+    path: Path
+    model: nn.Module
+    about: dict[str, Any]
+    prepare: Preparation
+
+
+def load_trained(run: str, which: str, device: Device) -> Trained:
+    """The network in a run folder, its "last" or "best" weights, or in a weights file.
 
     Raises:
-        InputError: the folder is no run, or has no weights yet.
+        InputError: no such run, it has no weights yet, or the file is not of this project.
     """
-    if Path(path).is_file():
-        return Path(path)
-    run = Run.existing(path)
-    weights = run.best if which == "best" else run.last
-    if not weights.is_file():
-        raise InputError(f"{path} has no {weights.name}: no epoch of this run was finished")
-    return weights
-
-
-def load(path: str, which: str, device: Device) -> tuple[nn.Module, dict[str, Any], Preparation]:
-    """The network in a run folder or weights file, what is known about it, and its preparation."""
-    model, about = checkpoint.load_model(find_weights(path, which))
+    path = Path(run)
+    if not path.is_file():
+        folder = Run.existing(run)
+        path = folder.best if which == "best" else folder.last
+        if not path.is_file():
+            raise InputError(f"{run} has no {path.name}: no epoch of this run was finished")
+    model, about = checkpoint.load_model(path)
     prepare = Preparation(about["mean"], about["std"], about["resize"])
-    return model.to(device).eval(), about, prepare
+    return Trained(path, model.to(device).eval(), about, prepare)
 
 
 def command(args: argparse.Namespace) -> int:
     """`alexnet evaluate RUN`: all test images, each class, and what is confused most."""
     device, device_line = choose_device(args.device or "auto")
-    model, about, prepare = load(args.run, args.weights, device)
-    dataset = args.dataset or about["dataset"]
-    data = datasets.load(dataset, args.data_dir, limit_train=10)
-    if data.stand_in:
-        say(f"Testing on {data.source}")
+    trained = load_trained(args.run, args.weights, device)
+    about = trained.about
+    data = datasets.load(args.dataset or about["dataset"], args.data_dir, limit_train=10)
+    name = STAND_IN if data.stand_in else "Fashion-MNIST"
     say(
-        f"{about['model']}, {find_weights(args.run, args.weights)}, after epoch {about['epoch']}",
-        f"device: {device_line}",
-        f"data: {data.source}; {len(data.test_labels):,} test images",
+        f"testing {about['model']} on {name}",
+        f"weights   {trained.path}, after epoch {about['epoch']}",
+        f"device    {device_line}",
+        f"data      {data.source}; {len(data.test_labels):,} test images",
     )
     with stopwatch() as seconds:
-        result = evaluate(model, data.test_images, data.test_labels, prepare, device)
+        result = evaluate(
+            trained.model, data.test_images, data.test_labels, trained.prepare, device
+        )
     say("", *class_table(result, data.classes), "")
     say(*most_confused(result, data.classes), "")
-    name = "the stand-in, NOT Fashion-MNIST" if data.stand_in else "Fashion-MNIST"
     say(
         f"test accuracy {result.accuracy:.2%}, loss {result.loss:.4f}, on all "
         f"{len(data.test_labels):,} test images of {name}, in {seconds[0]:.1f} s"

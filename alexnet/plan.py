@@ -12,23 +12,19 @@ from alexnet import environment
 from alexnet.config import Config
 from alexnet.console import duration
 from alexnet.datasets import Splits
+from alexnet.environment import STAND_IN
 from alexnet.evaluate import Evaluation
 
 if TYPE_CHECKING:
     from alexnet.train import Trainer
 
-STAND_IN = "a stand-in drawn by code, NOT Fashion-MNIST"
-
 
 def lines(config: Config, data: Splits, device_line: str) -> list[str]:
     """What is about to happen. The first line names a stand-in for what it is."""
     on = STAND_IN if data.stand_in else "Fashion-MNIST"
+    chosen = f", as many of each class, chosen by seed {config.seed}"
     count = f"{len(data.train_labels):,} training images"
-    count += (
-        " (all)"
-        if config.limit_train is None
-        else f", as many of each class, chosen by seed {config.seed}"
-    )
+    count += " (all)" if config.limit_train is None else chosen
     resized = f", enlarged to {config.resize} x {config.resize}" if config.resize else ""
     augmented = ", shifted and mirrored at random" if config.augment else ""
     return [
@@ -37,17 +33,10 @@ def lines(config: Config, data: Splits, device_line: str) -> list[str]:
         f"threads   {minigrad.get_num_threads()}; BLAS {environment.blas()}",
         f"data      {data.source}",
         f"          {count}; {len(data.test_labels):,} test images{resized}",
-        f"training  {optimizer(config)}",
+        f"training  {config.optimizer}, lr {config.lr:g} ({config.schedule}), momentum "
+        f"{config.momentum:g}, weight decay {config.weight_decay:g}",
         f"          batches of {config.batch_size}{augmented}, seed {config.seed}",
     ]
-
-
-def optimizer(config: Config) -> str:
-    """ "sgd, lr up to 0.05 (onecycle), momentum 0.9, weight decay 0.0005"."""
-    return (
-        f"{config.optimizer}, lr {config.lr:g} ({config.schedule}), momentum {config.momentum:g}, "
-        f"weight decay {config.weight_decay:g}"
-    )
 
 
 def description(config: Config, data: Splits, device_line: str) -> dict[str, Any]:
@@ -73,8 +62,7 @@ def description(config: Config, data: Splits, device_line: str) -> dict[str, Any
 
 
 def result(trainer: Trainer, evaluation: Evaluation, digest: str, seconds: float) -> list[str]:
-    """The end of a run: accuracy, time, hash, and where everything is. The last line names a
-    stand-in."""
+    """How a run ended: accuracy, time, hash, files; the last line says if it was a stand-in."""
     data, run, rows = trainer.data, trainer.run, trainer.rows
     best = max(rows, key=lambda row: row["test_acc"])
     in_epochs = sum(row["seconds"] for row in rows)

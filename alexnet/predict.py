@@ -17,9 +17,9 @@ import numpy as np
 import minigrad
 from alexnet import report
 from alexnet.console import say
-from alexnet.environment import choose_device
+from alexnet.environment import STAND_IN, choose_device
 from alexnet.errors import InputError
-from alexnet.evaluate import find_weights, load
+from alexnet.evaluate import load_trained
 
 SIDE = 28
 SAME = 0.05 * 255  # within 5 % of the corners' grey, a pixel belongs to the background
@@ -29,24 +29,22 @@ TOP = 3  # classes named for each picture
 def command(args: argparse.Namespace) -> int:
     """Say and draw the most probable classes of each picture."""
     device, _ = choose_device(args.device or "auto")
-    model, about, prepare = load(args.run, args.weights, device)
+    trained = load_trained(args.run, args.weights, device)
+    classes = trained.about["classes"]
     pictures = [read_picture(path, args.invert) for path in args.images]
     images = np.stack([image for image, _ in pictures])  # (N, 28, 28)
     with minigrad.no_grad():
-        probabilities = model(prepare(images).to(device)).softmax(1).cpu().numpy()  # (N, classes)
-    if about["stand_in"]:
-        say("this network was trained on a stand-in drawn by code, NOT on Fashion-MNIST")
+        logits = trained.model(trained.prepare(images).to(device))
+    probabilities = logits.softmax(1).cpu().numpy()  # (N, classes)
+    if trained.about["stand_in"]:
+        say(f"this network was trained on {STAND_IN}")
     for path, (_, changes), row in zip(args.images, pictures, probabilities, strict=True):
         best = np.argsort(-row, kind="stable")[:TOP]
-        named = ", ".join(f"{about['classes'][k]} {row[k]:.1%}" for k in best)
+        named = ", ".join(f"{classes[k]} {row[k]:.1%}" for k in best)
         say(f"{path} ({changes}): {named}")
-    out = (
-        Path(args.out)
-        if args.out
-        else find_weights(args.run, args.weights).parent / "predictions.png"
-    )
+    out = Path(args.out) if args.out else trained.path.parent / "predictions.png"
     names = [Path(path).name for path in args.images]
-    report.save_predictions(list(images), names, probabilities, about["classes"], out)
+    report.save_predictions(list(images), names, probabilities, classes, out)
     say(f"picture: {out}")
     return 0
 
@@ -68,7 +66,7 @@ def read_picture(path: str, invert: str = "auto") -> tuple[np.ndarray, str]:
             with Image.open(path) as file:
                 upright: Any = ImageOps.exif_transpose(file)
                 size = f"{upright.width} x {upright.height}"
-                grey = np.asarray(_on_white(upright).convert("L"))  # (H, W)
+                grey = _grey(upright)  # (H, W)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -106,15 +104,17 @@ def fit(grey: np.ndarray, background: float) -> np.ndarray:
     return square
 
 
-def _on_white(image: Any) -> Any:
-    """Transparent parts on white, as pictures of garments in shops are."""
+def _grey(image: Any) -> np.ndarray:
+    """Brightness as uint8 (H, W), what is transparent as white paper, as in a shop's pictures."""
     from PIL import Image
 
-    if "A" not in image.getbands() and "transparency" not in image.info:
-        return image
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image)
+    if image.mode[0] in "IF":  # deeper than 8 bits: Pillow would clip, so the brightest is white
+        deep = np.asarray(image, np.float64)
+        return (deep * (255 / max(deep.max(), 1e-9))).clip(0, 255).astype(np.uint8)
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("L"))
 
 
 def _first_line(error: Exception) -> str:

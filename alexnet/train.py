@@ -152,10 +152,7 @@ class Trainer:
         )
         self.optimizer = make_optimizer(config, model)
         self.schedule = Schedule(config, self.optimizer, self.batches.steps())
-        self.epoch, self.step = (
-            1,
-            0,
-        )  # the epoch that is going on, and how many of its steps are done
+        self.epoch, self.step = 1, 0  # the epoch that is going on; how many steps of it are done
         self.sums = Sums()
         self.rows: list[dict[str, Any]] = []  # finished epochs, as in metrics.jsonl
 
@@ -197,8 +194,7 @@ class Trainer:
                 interruption.check()
 
     def train_step(self, images: Tensor, targets: Tensor) -> tuple[float, int]:
-        """Forward, backward, update. Returns the loss, and how many images were classified
-        rightly."""
+        """Forward, backward, update. Returns the loss, and how many images were named rightly."""
         logits = self.model(images)  # (N, classes)
         loss = F.cross_entropy(logits, targets)
         if not math.isfinite(loss.item()):
@@ -225,8 +221,7 @@ class Trainer:
         return result, time.perf_counter() - clock
 
     def end_epoch(self, result: Evaluation, seconds: float) -> None:
-        """Write down the epoch: its row, the weights, and the snapshot from which the next one
-        starts."""
+        """Write down the epoch: its row, the weights, and a snapshot for the next one."""
         sums = self.sums
         row = {
             "epoch": self.epoch,
@@ -288,9 +283,7 @@ class Trainer:
 
     def not_finite(self, images: Tensor, loss: float) -> RunError:
         """The error for a loss that is no number: where that began, what was kept, what to try."""
-        where = (
-            layers.first_not_finite(self.model, images) or "all layers are finite, the loss is not"
-        )
+        where = layers.first_not_finite(self.model, images) or "no layer, but the loss itself"
         kept = (
             f"{self.run.last} of epoch {self.rows[-1]['epoch']} is kept"
             if self.rows
@@ -309,8 +302,7 @@ class Trainer:
         minigrad.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
     def about(self) -> dict[str, Any]:
-        """What a weights file says about itself: how to build the network and prepare its
-        images."""
+        """What a weights file says: how to build the network, and how to prepare its images."""
         return {
             "model": self.config.model,
             "num_classes": len(self.data.classes),
@@ -352,3 +344,6 @@ class Trainer:
         else:
             self.seed(self.step)
         say(f"going on with {self.run} in epoch {self.epoch} after {self.step} steps")
+        before, now = self.run.read_config().get("threads"), minigrad.get_num_threads()
+        if before != now:
+            say(f"with {now} threads instead of {before}: the last bits of its sums will differ")

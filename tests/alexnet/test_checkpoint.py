@@ -108,9 +108,9 @@ def test_weights_of_another_network_are_listed_and_nothing_is_loaded(tmp_path):
     with pytest.raises(InputError) as caught:
         checkpoint.load_weights(model, path)
     assert str(caught.value) == (
-        f"{path} holds the weights of another network (it says alexnet): missing 2.weight; unexpected "
-        "extra.0, extra.1, extra.2, extra.3 and 2 more; of another shape 0.weight (5, 3) instead of "
-        "(4, 3)"
+        f"{path} holds the weights of another network (it says alexnet): missing 2.weight; "
+        "unexpected extra.0, extra.1, extra.2, extra.3 and 2 more; of another shape 0.weight "
+        "(5, 3) instead of (4, 3)"
     )
     for key, array in before.items():
         np.testing.assert_array_equal(model.state_dict()[key].array, array)

@@ -51,7 +51,7 @@ def test_every_public_op_is_in_the_table() -> None:
 
 def test_every_function_is_run_by_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: set[type] = set()
-    apply = Function.apply.__func__  # type: ignore[attr-defined]
+    apply = Function.apply.__func__
 
     def record(cls: type[Function], *inputs: Any, **options: Any) -> Any:
         ran.add(cls)

@@ -5,8 +5,9 @@ reference kernels, numerical gradients, dtypes, subsets of gradients), `test_err
 error, and `test_completeness.py` fails when an op is missing here. `samples.py` has the words.
 """
 
-from tests.ops.table import compare, conv, elementwise, loss, matmul, norm, pool, reduce, shape
-from tests.ops.table import index
+from tests.ops.table import (
+    compare, conv, elementwise, index, loss, matmul, norm, pool, reduce, shape,
+)
 
 FILES = (elementwise, reduce, shape, index, matmul, conv, pool, norm, loss, compare)
 OPS = [op for file in FILES for op in file.OPS]
