@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.matmul import matmul
 from minigrad.kernels.cpu.threads import parallel
 
 SMALL = 32 * 1024  # elements; below this, threads cost more than they bring
@@ -168,9 +169,7 @@ def index_add(gx: np.ndarray, index: Any, g: np.ndarray) -> None:
 def sum_over_channels(g: np.ndarray) -> np.ndarray:
     """The sum over every axis but 1, the gradient of a bias: (N, O, ...) -> (O,)."""
     if g.ndim == 2:
-        return np.ones(len(g), g.dtype) @ g if g.dtype != np.float16 else g.sum(
-            axis=0, dtype=np.float32
-        ).astype(g.dtype)
+        return matmul(np.ones((1, len(g)), g.dtype), g)[0]
     wide = np.float32 if g.dtype == np.float16 else g.dtype
     partial = np.empty(g.shape[:2], wide)  # (N, O): rows are summed pairwise, then images
 

@@ -1,5 +1,8 @@
 """Matrix products: BLAS, with each thread of ours taking a share of the work.
 
+BLAS's own threads are never used, not even for small products: after each of theirs they keep
+looking for more work for a while, on the very cores that our threads need next.
+
 Next: `conv.py`.
 """
 
@@ -8,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.kernels.cpu import memory
-from minigrad.kernels.cpu.threads import parallel
+from minigrad.kernels.cpu.threads import one_blas_thread, parallel
 
 SMALL = 1 << 18  # multiplications; below this, threads cost more than they bring
 
@@ -18,7 +21,8 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.dtype == np.float16:
         return matmul(a.astype(np.float32), b.astype(np.float32)).astype(np.float16)
     if a.ndim == 1 or b.ndim == 1:
-        return np.asarray(np.matmul(a, b))
+        with one_blas_thread():
+            return np.asarray(np.matmul(a, b))
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     m, k, p = a.shape[-2], a.shape[-1], b.shape[-1]
     out = memory.empty((*batch, m, p), a.dtype)
@@ -28,7 +32,8 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         b = np.broadcast_to(b, (*batch, k, p))
         parallel(lambda i, j: np.matmul(a[i:j], b[i:j], out=out[i:j]), len(out))
     elif out.ndim > 2 or work < SMALL:
-        np.matmul(a, b, out=out)
+        with one_blas_thread():
+            np.matmul(a, b, out=out)
     elif m >= p:
         parallel(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), m)
     else:
