@@ -17,7 +17,7 @@ from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.matmul import matmul
 from minigrad.kernels.cpu.threads import parallel
 
-SMALL = 32 * 1024  # elements; below this, threads cost more than they bring
+SMALL = 32 * 1024  # elements; below this, not even blocks are worth their while
 BLOCK = 64 * 1024  # elements of one operand in cache, for functions of several steps
 
 
@@ -47,7 +47,7 @@ def _run(step: Callable[..., Any], operands: tuple[Any, ...], dtype: Any, blocke
             piece = slice(i, min(i + block, stop))
             step(*(x[piece] if isinstance(x, np.ndarray) else x for x in operands), flat[piece])
 
-    parallel(run, len(flat))
+    parallel(run, len(flat), out.size)
     return out
 
 
@@ -177,5 +177,5 @@ def sum_over_channels(g: np.ndarray) -> np.ndarray:
         axes = tuple(range(2, g.ndim))
         np.sum(g[start:stop], axis=axes, dtype=wide, out=partial[start:stop])
 
-    parallel(run, len(g))
+    parallel(run, len(g), g.size)
     return partial.sum(axis=0).astype(g.dtype, copy=False)

@@ -53,6 +53,11 @@ class _Windows:
         """How many images' columns fit into the second-level cache, and at least one."""
         return max(1, min(self.N, L2_BYTES // max(1, self.K * self.L * itemsize)))
 
+    def work(self, O: int) -> float:
+        """Of a product with the columns of all images, for `parallel`: 256 multiplications take
+        about as long as one pass over an element."""
+        return self.N * self.L * self.K * O / 256
+
     def padded(self, images: int, dtype: Any) -> Array:
         """Zeros of the size of a block of padded images (C, H + PT + PB, W + PL + PR, B)."""
         top, bottom, left, right = self.pad
@@ -122,7 +127,7 @@ def conv2d(
     if 0 < N < get_num_threads():
         _few_images(x, W, bias, y, windows)
     else:
-        parallel(run, N)
+        parallel(run, N, windows.work(O))
     return y
 
 
@@ -167,7 +172,7 @@ def conv2d_backward_input(
             np.matmul(WT, G, out=columns.reshape(groups, -1, L * B))
             windows.add_back(columns, padded[..., :B], gx[block])
 
-    parallel(run, N)
+    parallel(run, N, windows.work(O))
     return gx
 
 
@@ -197,7 +202,7 @@ def conv2d_backward_weight(
             total = product if total is None else np.add(total, product, out=total)
         partial[start] = total
 
-    parallel(run, N)
+    parallel(run, N, windows.work(O))
     gw = memory.zeros(w_shape, x.dtype)
     for start in sorted(partial):  # in a fixed order: the same bits whichever thread was first
         gw += partial[start].reshape(w_shape)
@@ -215,7 +220,7 @@ def unfold(x: Array, kernel_size: Pair, stride: Pair, pad: Pad, dilation: Pair) 
         for n in range(start, stop):
             windows.read(x[n : n + 1], padded, out[n, ..., None])
 
-    parallel(run, N)
+    parallel(run, N, out.size)
     return out.reshape(N, windows.K, windows.L)
 
 
@@ -234,5 +239,5 @@ def fold(
         for n in range(start, stop):
             windows.add_back(shaped[n], padded, gx[n : n + 1])
 
-    parallel(run, N)
+    parallel(run, N, columns.size)
     return gx

@@ -35,7 +35,7 @@ def local_response_norm(
             _, power = work.denominator(images[n][:, pixels])
             np.divide(images[n][:, pixels], power, out=y[n][:, pixels])
 
-    threads.parallel(run, len(images))
+    threads.parallel(run, len(images), x.size)
     return y.reshape(x.shape)
 
 
@@ -67,7 +67,7 @@ def local_response_norm_backward(
             np.multiply(s, 2 * alpha * beta / size, out=s)
             np.subtract(own, s, out=gx[n][:, pixels])
 
-    threads.parallel(run, len(x_images))
+    threads.parallel(run, len(x_images), x.size)
     return gx.reshape(x.shape)
 
 

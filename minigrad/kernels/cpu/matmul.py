@@ -13,7 +13,7 @@ import numpy as np
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.threads import one_blas_thread, parallel
 
-SMALL = 1 << 18  # multiplications; below this, threads cost more than they bring
+SMALL = 1 << 26  # multiplications; below this, threads cost more than they bring
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:

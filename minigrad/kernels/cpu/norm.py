@@ -60,7 +60,7 @@ def batch_norm_stats(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             np.subtract(block, mean[channels], out=deviation)
             var[channels] = _sum_of_products(deviation, deviation) / n
 
-    threads.parallel(run, x.shape[1])
+    threads.parallel(run, x.shape[1], x.size)
     return mean[:, 0], var[:, 0]
 
 
@@ -89,7 +89,7 @@ def batch_norm(
                 np.multiply(rows[n, channels], scale[channels], out=out)
                 np.add(out, shift[channels], out=out)
 
-    threads.parallel(run, len(rows))
+    threads.parallel(run, len(rows), rows.size)
     return y.reshape(x.shape)
 
 
@@ -129,5 +129,5 @@ def batch_norm_backward(
                 np.add(rows, offset, out=rows)
                 np.subtract(out, rows, out=out)
 
-    threads.parallel(run, x_rows.shape[1])
+    threads.parallel(run, x_rows.shape[1], x_rows.size)
     return gx.reshape(x.shape), gw[:, 0], gb[:, 0]

@@ -117,7 +117,7 @@ def _in_blocks(update: Callable[..., None], g: np.ndarray, *changed: np.ndarray)
     if size <= BLOCK:
         run(0, 1)  # a bias is done before a second thread would have woken up
     else:
-        threads.parallel(run, -(-size // BLOCK))
+        threads.parallel(run, -(-size // BLOCK), size)
     for array, copy in zip(changed, flat[1:], strict=True):
         if not array.flags.c_contiguous:
             array[...] = copy.reshape(array.shape)

@@ -70,7 +70,7 @@ def max_pool2d(
             if np.isnan(y[block].max()):
                 _point_at_nan(planes[block], code[block], line)
 
-    threads.parallel(run, len(planes))
+    threads.parallel(run, len(planes), planes.size)
     if code is not None and (line.top or line.left):
         np.maximum(code, _first_inside(line).astype(code.dtype), out=code)
     shape = (*x.shape[:2], *out)
@@ -193,7 +193,7 @@ def max_pool2d_backward(
                         np.add(floats, more.view(g.dtype), out=floats)
                 grid.write(gx[block], p, q, total.view(g.dtype) if taps else None)
 
-    threads.parallel(run, len(gx))
+    threads.parallel(run, len(gx), gx.size)
     return gx.reshape(x_shape)
 
 
@@ -229,7 +229,7 @@ def avg_pool2d(
             _combine(np.add, line.down_columns(across[:n]), total)
             np.multiply(line.crop(total, len(y[block])), factor, out=y[block])
 
-    threads.parallel(run, len(planes))
+    threads.parallel(run, len(planes), planes.size)
     return y.reshape(*x.shape[:2], *out)
 
 
@@ -266,7 +266,7 @@ def avg_pool2d_backward(
                     phase = _sum_of_shifts(columns, rows, grid.columns, total)
                     grid.write(gx[block], p, q, phase)
 
-    threads.parallel(run, len(planes))
+    threads.parallel(run, len(planes), planes.size)
     return gx.reshape(x_shape)
 
 

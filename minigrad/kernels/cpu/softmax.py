@@ -22,7 +22,7 @@ def _split(run: Callable[[int, int], None], lines: np.ndarray) -> None:
     if 0 < lines.size < SMALL:
         run(0, len(lines))
     elif lines.size:
-        threads.parallel(run, len(lines))
+        threads.parallel(run, len(lines), lines.size)
 
 
 def _lines(x: np.ndarray, axis: int) -> np.ndarray:

@@ -9,6 +9,7 @@ number of threads, so the same seed and thread count give the same bits.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,11 @@ from typing import Any
 import numpy as np
 
 L2_BYTES = 1 << 20  # per core on today's servers (1 to 2 MiB); blocks are sized by it
+
+# Two threads hand the interpreter lock to each other at every NumPy call. Waking the other one took
+# 50 to 100 us on the virtual machine this was measured on, more than a call on a small array takes:
+# kernels over fewer elements than this were slower on two threads than on one.
+ENOUGH_WORK = 1 << 21
 
 
 def _available_cores() -> int:
@@ -87,15 +93,16 @@ def _workers() -> ThreadPoolExecutor:
         return _pool
 
 
-def parallel(fn: Callable[[int, int], Any], n: int) -> None:
+def parallel(fn: Callable[[int, int], Any], n: int, work: float = math.inf) -> None:
     """Call `fn(start, stop)` on contiguous ranges that cover range(n), one range a thread.
 
-    Runs inline, as `fn(0, n)`, where there is nothing to split or when it is called from inside
-    another range. An error in any range is raised here, after all ranges have ended.
+    Runs inline, as `fn(0, n)`, where there is nothing to split, when it is called from inside
+    another range, or where all its `work`, in elements passed over, is less than ENOUGH_WORK.
+    An error in any range is raised here, after all ranges have ended.
     """
     if n <= 0:
         return
-    parts = min(_num_threads, n)
+    parts = min(_num_threads, n) if work >= ENOUGH_WORK else 1
     if getattr(_inside, "busy", False):
         fn(0, n)
         return
