@@ -146,7 +146,11 @@ _blas_before: list[int] = []
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread inside the block; the setting outside comes back, errors or not."""
+    """Hold BLAS to one thread inside the block; the setting outside comes back, errors or not.
+
+    OpenBLAS heeds this from the main thread only: kernels that are called from another thread
+    of the user's are right to rounding, but not to the same bits.
+    """
     global _blas_users, _blas_before
     with _blas_lock:
         if _blas_users == 0:
