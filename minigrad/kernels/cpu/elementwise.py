@@ -8,12 +8,14 @@ last one writes it.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.layout import blocks, by_channel
 from minigrad.kernels.cpu.matmul import matmul
 from minigrad.kernels.cpu.threads import parallel
 
@@ -22,33 +24,43 @@ BLOCK = 64 * 1024  # elements of one operand in cache, for functions of several 
 
 
 def _run(step: Callable[..., Any], operands: tuple[Any, ...], dtype: Any, blocked: bool) -> Any:
-    """Call `step(*operands, out)` on pieces of the operands that broadcast to one shape."""
+    """Call `step(*operands, out)` on pieces of the operands that broadcast to one shape.
+
+    The result lies in memory as the first operand of that shape does, whatever order its axes have
+    there: arrays of one order are walked as one long line.
+    """
     arrays = [x for x in operands if isinstance(x, np.ndarray)]
     shape = np.broadcast_shapes(*(x.shape for x in arrays))
-    out = memory.empty(shape, dtype)
+    axes = _memory_order(next((x for x in arrays if x.shape == shape), arrays[0]), len(shape))
+    operands = tuple(
+        np.broadcast_to(x, shape).transpose(axes) if isinstance(x, np.ndarray) else x
+        for x in operands
+    )
+    out = memory.empty(tuple(shape[axis] for axis in axes), dtype)
+    result = out.transpose(np.argsort(axes))
     if out.size < SMALL:
         with np.errstate(all="ignore"):
             step(*operands, out)
-        return out
-    if all(x.shape == shape and x.flags.c_contiguous for x in arrays):
+        return result
+    if all(x.flags.c_contiguous for x in operands if isinstance(x, np.ndarray)):
         operands = tuple(x.reshape(-1) if isinstance(x, np.ndarray) else x for x in operands)
-        flat = out.reshape(-1)
-        rows = 1
-    else:
-        operands = tuple(
-            np.broadcast_to(x, shape) if isinstance(x, np.ndarray) else x for x in operands
-        )
-        flat = out
-        rows = max(1, out.size // shape[0])
-    block = max(1, BLOCK // rows) if blocked else len(flat)
+        out = out.reshape(-1)
+    row = max(1, out.size // len(out))
+    block = max(1, BLOCK // row) if blocked else len(out)
 
     def run(start: int, stop: int) -> None:
-        for i in range(start, stop, block):
-            piece = slice(i, min(i + block, stop))
-            step(*(x[piece] if isinstance(x, np.ndarray) else x for x in operands), flat[piece])
+        for piece in blocks(start, stop, block):
+            step(*(x[piece] if isinstance(x, np.ndarray) else x for x in operands), out[piece])
 
-    parallel(run, len(flat), out.size)
-    return out
+    parallel(run, len(out), out.size)
+    return result
+
+
+def _memory_order(x: np.ndarray, ndim: int) -> list[int]:
+    """The axes of x from the one with the longest stride to the one with the shortest."""
+    if x.ndim != ndim or x.flags.c_contiguous:
+        return list(range(ndim))
+    return sorted(range(ndim), key=lambda axis: -builtins.abs(x.strides[axis]))
 
 
 def _ufunc(ufunc: np.ufunc) -> Callable[..., Any]:
@@ -82,7 +94,12 @@ tanh = _ufunc(np.tanh)
 
 def copy(x: np.ndarray) -> np.ndarray:
     """A contiguous copy."""
-    return _run(lambda x, out: np.copyto(out, x), (x,), x.dtype, blocked=False)
+    out = memory.empty(x.shape, x.dtype)
+    if x.ndim:
+        parallel(lambda i, j: np.copyto(out[i:j], x[i:j]), len(x), x.size)
+    else:
+        out[...] = x
+    return out
 
 
 def relu(x: np.ndarray) -> np.ndarray:
@@ -170,12 +187,7 @@ def sum_over_channels(g: np.ndarray) -> np.ndarray:
     """The sum over every axis but 1, the gradient of a bias: (N, O, ...) -> (O,)."""
     if g.ndim == 2:
         return matmul(np.ones((1, len(g)), g.dtype), g)[0]
-    wide = np.float32 if g.dtype == np.float16 else g.dtype
-    partial = np.empty(g.shape[:2], wide)  # (N, O): rows are summed pairwise, then images
-
-    def run(start: int, stop: int) -> None:
-        axes = tuple(range(2, g.ndim))
-        np.sum(g[start:stop], axis=axes, dtype=wide, out=partial[start:stop])
-
-    parallel(run, len(g), g.size)
-    return partial.sum(axis=0).astype(g.dtype, copy=False)
+    lines = by_channel(g)  # (O, P), each summed pairwise
+    gb = np.empty(len(lines), np.float32 if g.dtype == np.float16 else g.dtype)
+    parallel(lambda i, j: np.sum(lines[i:j], 1, gb.dtype, gb[i:j]), len(lines), g.size)
+    return gb.astype(g.dtype, copy=False)

@@ -1,27 +1,29 @@
-"""Convolution as a matrix product: the windows of a few images as columns, times the weights.
+"""Convolution as a matrix product: the windows of a few rows as columns, times the weights.
 
     columns (C*KH*KW, L*B)    y = W @ columns        gW = g @ columns^T      gcolumns = W^T @ g
 
-L = OH*OW, and B images at a time, so many that the product is large enough to be efficient and the
-columns still lie in cache. Within such a block the images are innermost, (C, H, W, B): then a row
-of a window is one run of W*B numbers, and NumPy, which pays for every run, is fast for small maps
-too. Threads take images; each has scratch memory of its own and BLAS to itself. The columns of the
-whole batch never exist: for AlexNet's second layer they would be 25 times the input.
+for L of the OH*OW positions of B images: some rows of the output at a time, so few that the columns
+stay in cache. Images are innermost (see `layout.py`), so a tap of all those windows is one strided
+view of the input, all taps are one view of six axes, and a single copy makes the columns. They
+never exist for the whole batch: for AlexNet's second layer they would be 25 times the input.
 `kernels/reference/conv.py` has the same functions as plain loops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.half import in_single
-from minigrad.kernels.cpu.matmul import matmul
-from minigrad.kernels.cpu.threads import L2_BYTES, get_num_threads, parallel
-from minigrad.kernels.geometry import Pad, Pair, output_shape, tap_positions
+from minigrad.kernels.cpu.layout import (
+    Block, blocks, empty_maps, fitting, images_last, region, shares,
+)
+from minigrad.kernels.cpu.threads import parallel
+from minigrad.kernels.geometry import Pad, Pair, output_shape, span, tap_positions
 
 Array = np.ndarray
 
@@ -33,73 +35,68 @@ class _Windows:
         self, x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, pad: Pad, dilation: Pair
     ) -> None:
         self.N, self.C, self.H, self.W = x_shape
-        self.kernel_size, self.pad = kernel_size, pad
+        self.kernel_size, self.stride, self.pad, self.dilation = kernel_size, stride, pad, dilation
         self.OH, self.OW = output_shape(x_shape, kernel_size, stride, pad, dilation)
-        self.L = self.OH * self.OW
         self.K = self.C * kernel_size[0] * kernel_size[1]
-        self.taps = [
-            (
-                kh, kw,
-                tap_positions(kh, self.OH, stride[0], dilation[0]),
-                tap_positions(kw, self.OW, stride[1], dilation[1]),
-            )
-            for kh in range(kernel_size[0])
-            for kw in range(kernel_size[1])
-        ]
-        top, _, left, _ = pad
-        self.inside = (slice(None), slice(top, top + self.H), slice(left, left + self.W))
 
-    def images_a_block(self, itemsize: int) -> int:
-        """How many images' columns fit into the second-level cache, and at least one."""
-        return max(1, min(self.N, L2_BYTES // max(1, self.K * self.L * itemsize)))
+    def seen(self, rows: slice) -> tuple[int, int]:
+        """(first, count): the rows of the padded input that these rows of the output look at."""
+        count = (rows.stop - rows.start - 1) * self.stride[0]
+        return rows.start * self.stride[0], count + span(self.kernel_size[0], self.dilation[0])
 
-    def work(self, O: int) -> float:
-        """Of a product with the columns of all images, for `parallel`: 256 multiplications take
-        about as long as one pass over an element."""
-        return self.N * self.L * self.K * O / 256
+    def columns(self, x: Array, rows: slice) -> Array:
+        """The windows of `rows` in x (C, H, W, B), as (C*KH*KW, rows, OW, B)."""
+        first, count = self.seen(rows)
+        top, _, left, right = self.pad
+        slab = region(x, top - first, left, count, left + self.W + right)
+        (SH, SW), (DH, DW) = self.stride, self.dilation
+        c, h, w, n = slab.strides
+        shape = (self.C, *self.kernel_size, rows.stop - rows.start, self.OW, x.shape[3])
+        view = as_strided(slab, shape, (c, h * DH, w * DW, h * SH, w * SW, n))
+        if self.kernel_size == self.stride == (1, 1):  # the columns are the image
+            return view[:, 0, 0]
+        columns = memory.empty(shape, x.dtype)
+        np.copyto(columns, view)
+        return columns.reshape(self.K, *shape[3:])
 
-    def padded(self, images: int, dtype: Any) -> Array:
-        """Zeros of the size of a block of padded images (C, H + PT + PB, W + PL + PR, B)."""
-        top, bottom, left, right = self.pad
-        shape = (self.C, self.H + top + bottom, self.W + left + right, images)
-        return memory.zeros(shape, dtype)
+    def add_back(self, columns: Array, slab: Array) -> None:
+        """The adjoint of `columns`: adds them to the rows of the padded input they are from."""
+        (KH, KW), (_, rows, OW, B) = self.kernel_size, columns.shape
+        columns = columns.reshape(self.C, KH, KW, rows, OW, B)
+        for kh in range(KH):
+            at = tap_positions(kh, rows, self.stride[0], self.dilation[0])
+            for kw in range(KW):
+                across = tap_positions(kw, self.OW, self.stride[1], self.dilation[1])
+                slab[:, at, across] += columns[:, kh, kw]
 
-    def columns(self, images: int, dtype: Any) -> Array:
-        """Memory for columns (C, KH, KW, OH, OW, B)."""
-        return memory.empty((self.C, *self.kernel_size, self.OH, self.OW, images), dtype)
+    def inside(self, slab: Array) -> Array:
+        """The padded input (C, H + PT + PB, W + PL + PR, B) without its padding."""
+        top, _, left, _ = self.pad
+        return slab[:, top : top + self.H, left : left + self.W]
 
-    def read(self, x: Array, padded: Array, columns: Array) -> None:
-        """Copy the windows of x (B, C, H, W) into `columns` (C, KH, KW, OH, OW, B)."""
-        _copy(_images_last(x), padded[self.inside])
-        for kh, kw, rows, cols in self.taps:
-            columns[:, kh, kw] = padded[:, rows, cols]
+    def blocks(self, share: Block, itemsize: int) -> Iterator[slice]:
+        """The rows of a thread's share, so many at a time that their columns stay in cache."""
+        rows, images = share
+        row_bytes = self.K * self.OW * (images.stop - images.start) * itemsize
+        return blocks(rows.start, rows.stop, fitting(self.OH, row_bytes))
 
-    def add_back(self, columns: Array, padded: Array, gx: Array) -> None:
-        """The adjoint of `read`: gx (B, C, H, W) is the sum of what the columns hold of it."""
-        padded.fill(0)
-        for kh, kw, rows, cols in self.taps:
-            padded[:, rows, cols] += columns[:, kh, kw]
-        np.copyto(gx, padded[self.inside].transpose(3, 0, 1, 2))
+    def for_each_share(self, run: Callable[[int, Block], Any], O: int) -> int:
+        """Call `run(i, share)` for each thread's share of the output; returns how many."""
+        all_shares = shares(self.OH, self.N)
+        # Of a product, 256 multiplications take about as long as one pass over an element.
+        work = self.N * self.OH * self.OW * self.K * O / 256
 
+        def fn(start: int, stop: int) -> None:
+            for i in range(start, stop):
+                run(i, all_shares[i])
 
-def _images_last(x: Array) -> Array:
-    """(B, C, H, W) as (C, H, W, B)."""
-    return x.transpose(1, 2, 3, 0)
-
-
-def _copy(x: Array, block: Array) -> Array:
-    """block = x, both (C, H, W, B): image by image where runs of B numbers are too short."""
-    if x.shape[3] > 8:
-        block[...] = x
-    else:
-        for i in range(x.shape[3]):
-            block[..., i] = x[..., i]
-    return block
+        parallel(fn, len(all_shares), work)
+        return len(all_shares)
 
 
-def _blocks(start: int, stop: int, size: int) -> Iterator[slice]:
-    for i in range(start, stop, size):
-        yield slice(i, min(i + size, stop))
+def _by_group(x: Array, groups: int) -> Array:
+    """(C, ..., B) as (G, C/G, positions)."""
+    return x.reshape(groups, len(x) // groups, -1)
 
 
 @in_single
@@ -108,46 +105,22 @@ def conv2d(
 ) -> Array:
     """y = W @ columns + b: (N, C, H, W), (O, C/groups, KH, KW), (O,) -> (N, O, OH, OW)."""
     windows = _Windows(x.shape, w.shape[2:], stride, pad, dilation)
-    N, O, L = len(x), len(w), windows.L
-    y = memory.empty((N, O, windows.OH, windows.OW), x.dtype)
-    W = np.ascontiguousarray(w).reshape(groups, O // groups, -1)  # (G, O/G, K/G)
-    bias = None if b is None else b[:, None, None]
-    images = windows.images_a_block(x.itemsize)
+    y = empty_maps((len(x), len(w), windows.OH, windows.OW), x.dtype)
+    W = _by_group(np.ascontiguousarray(w), groups)  # (G, O/G, K/G)
+    bias = 0 if b is None else b[:, None, None, None]
 
-    def run(start: int, stop: int) -> None:
-        padded = windows.padded(images, x.dtype)
-        for block in _blocks(start, stop, images):
-            B = block.stop - block.start
-            columns = windows.columns(B, x.dtype)
-            windows.read(x[block], padded[..., :B], columns)
-            product = memory.empty((groups, O // groups, L * B), x.dtype)
-            np.matmul(W, columns.reshape(groups, -1, L * B), out=product)
-            _finish(product.reshape(O, windows.OH, windows.OW, B), bias, y[block])
+    def run(_: int, share: Block) -> None:
+        x_share, y_share = images_last(x)[..., share[1]], images_last(y)[..., share[1]]
+        for rows in windows.blocks(share, x.itemsize):
+            columns = _by_group(windows.columns(x_share, rows), groups)
+            target = y_share[:, rows]
+            product = memory.empty(target.shape, x.dtype)
+            np.matmul(W, columns, out=_by_group(product, groups))
+            np.add(product, bias, out=target)
 
-    if 0 < N < get_num_threads():
-        _few_images(x, W, bias, y, windows)
-    else:
-        parallel(run, N, windows.work(O))
+    if x.size or y.size:
+        windows.for_each_share(run, len(w))
     return y
-
-
-def _finish(product: Array, bias: Array | None, y: Array) -> None:
-    """y (B, O, OH, OW) = product (O, OH, OW, B) + bias (O, 1, 1)."""
-    product = product.transpose(3, 0, 1, 2)
-    if bias is None:
-        np.copyto(y, product)
-    else:
-        np.add(product, bias, out=y)
-
-
-def _few_images(x: Array, W: Array, bias: Array | None, y: Array, windows: _Windows) -> None:
-    """`conv2d` for fewer images than threads: these share the rows of one product instead."""
-    N, groups = len(x), len(W)
-    columns = windows.columns(N, x.dtype)
-    windows.read(x, windows.padded(N, x.dtype), columns)
-    right = columns.reshape(groups, -1, windows.L * N)
-    product = np.concatenate([matmul(W[g], right[g]) for g in range(groups)])
-    _finish(product.reshape(-1, windows.OH, windows.OW, N), bias, y)
 
 
 @in_single
@@ -155,25 +128,45 @@ def conv2d_backward_input(
     g: Array, w: Array, x_shape: tuple[int, ...], stride: Pair, pad: Pad, dilation: Pair,
     groups: int,
 ) -> Array:
-    """gx = the columns W^T @ g, added back where they were read: (N, O, OH, OW) -> (N, C, H, W)."""
-    windows = _Windows(x_shape, w.shape[2:], stride, pad, dilation)
-    N, O, L = len(g), len(w), windows.L
-    gx = memory.empty(x_shape, g.dtype)
-    WT = np.ascontiguousarray(w).reshape(groups, O // groups, -1).swapaxes(1, 2)  # (G, K/G, O/G)
-    images = windows.images_a_block(g.itemsize)
+    """gx = W^T @ g, added back to where the columns were read: (N, O, OH, OW) -> (N, C, H, W).
 
-    def run(start: int, stop: int) -> None:
-        padded = windows.padded(images, g.dtype)
-        for block in _blocks(start, stop, images):
-            B = block.stop - block.start
-            columns = windows.columns(B, g.dtype)
-            G = memory.empty((O, windows.OH, windows.OW, B), g.dtype)
-            G = _copy(_images_last(g[block]), G).reshape(groups, -1, L * B)
-            np.matmul(WT, G, out=columns.reshape(groups, -1, L * B))
-            windows.add_back(columns, padded[..., :B], gx[block])
+    At stride 1 that is a convolution, which needs no adding: `turned` explains it.
+    """
+    O, _, KH, KW = w.shape
+    reach = (span(KH, dilation[0]) - 1, span(KW, dilation[1]) - 1)
+    flipped = (reach[0] - pad[0], reach[0] - pad[1], reach[1] - pad[2], reach[1] - pad[3])
+    if stride == (1, 1) and min(flipped) >= 0:
+        return conv2d(g, turned(w, groups), None, stride, flipped, dilation, groups)
+    windows = _Windows(x_shape, (KH, KW), stride, pad, dilation)
+    WT = _by_group(np.ascontiguousarray(w), groups).swapaxes(1, 2)  # (G, K/G, O/G)
+    gx = empty_maps(x_shape, g.dtype)
+    top, bottom, left, right = pad
 
-    parallel(run, N, windows.work(O))
+    def run(start: int, stop: int) -> None:  # images, as rows of gx belong to several of g
+        g_share, gx_share = images_last(g)[..., start:stop], images_last(gx)[..., start:stop]
+        C, H, W, B = gx_share.shape
+        slab = memory.zeros((C, H + top + bottom, W + left + right, B), g.dtype)
+        for rows in windows.blocks((slice(0, windows.OH), slice(start, stop)), g.itemsize):
+            columns = memory.empty((windows.K, rows.stop - rows.start, windows.OW, B), g.dtype)
+            G = _by_group(np.ascontiguousarray(g_share[:, rows]), groups)
+            np.matmul(WT, G, out=_by_group(columns, groups))
+            first, count = windows.seen(rows)
+            windows.add_back(columns, slab[:, first : first + count])
+        np.copyto(gx_share, windows.inside(slab))
+
+    parallel(run, len(g), windows.N * windows.OH * windows.OW * windows.K * O / 256)
     return gx
+
+
+def turned(w: Array, groups: int) -> Array:
+    """The weights that take g back to x at stride 1: w (O, C/G, KH, KW) -> (C, O/G, KH, KW).
+
+    Input i received w[k] from output i - k + pad, so gx is g convolved with the window turned by
+    180 degrees, padded by what is left of its reach: KH - 1 - pad.
+    """
+    O, per_group, KH, KW = w.shape
+    by_group = w[:, :, ::-1, ::-1].reshape(groups, O // groups, per_group, KH, KW)
+    return by_group.swapaxes(1, 2).reshape(groups * per_group, O // groups, KH, KW)
 
 
 @in_single
@@ -183,45 +176,40 @@ def conv2d_backward_weight(
 ) -> Array:
     """gw = g @ columns^T, summed over the batch: (N, O, OH, OW), (N, C, H, W) -> w_shape."""
     windows = _Windows(x.shape, (w_shape[2], w_shape[3]), stride, pad, dilation)
-    N, O, L = len(x), w_shape[0], windows.L
-    # Each product is added to the total, a pass over the weights: let it sum over many positions.
-    images = max(windows.images_a_block(x.itemsize), min(-(-N // get_num_threads()), 1024 // L))
-    partial: dict[int, Array] = {}  # by the first image of a thread's range
+    O = w_shape[0]
+    partial: dict[int, Array] = {}
 
-    def run(start: int, stop: int) -> None:
+    def run(i: int, share: Block) -> None:
+        x_share, g_share = images_last(x)[..., share[1]], images_last(g)[..., share[1]]
         total: Any = None
-        padded = windows.padded(images, x.dtype)
-        for block in _blocks(start, stop, images):
-            B = block.stop - block.start
-            columns = windows.columns(B, x.dtype)
-            windows.read(x[block], padded[..., :B], columns)
-            G = memory.empty((O, windows.OH, windows.OW, B), g.dtype)
-            G = _copy(_images_last(g[block]), G).reshape(groups, -1, L * B)
+        for rows in windows.blocks(share, x.itemsize):
+            columns = _by_group(windows.columns(x_share, rows), groups)
+            G = _by_group(g_share[:, rows], groups)
             product = memory.empty((groups, O // groups, windows.K // groups), x.dtype)
-            np.matmul(G, columns.reshape(groups, -1, L * B).swapaxes(1, 2), out=product)
+            np.matmul(G, columns.swapaxes(1, 2), out=product)
             total = product if total is None else np.add(total, product, out=total)
-        partial[start] = total
+        partial[i] = total
 
-    parallel(run, N, windows.work(O))
     gw = memory.zeros(w_shape, x.dtype)
-    for start in sorted(partial):  # in a fixed order: the same bits whichever thread was first
-        gw += partial[start].reshape(w_shape)
+    if x.size and g.size:
+        for i in range(windows.for_each_share(run, O)):  # in order: the same bits every time
+            gw += partial[i].reshape(w_shape)
     return gw
 
 
 def unfold(x: Array, kernel_size: Pair, stride: Pair, pad: Pad, dilation: Pair) -> Array:
     """im2col: (N, C, H, W) -> (N, C*KH*KW, L)."""
     windows = _Windows(x.shape, kernel_size, stride, pad, dilation)
-    N, C = x.shape[:2]
-    out = memory.empty((N, C, *kernel_size, windows.OH, windows.OW), x.dtype)
+    N = len(x)
+    everything = slice(0, windows.OH)
+    out = memory.empty((N, windows.K, windows.OH, windows.OW), x.dtype)
 
     def run(start: int, stop: int) -> None:
-        padded = windows.padded(1, x.dtype)
         for n in range(start, stop):
-            windows.read(x[n : n + 1], padded, out[n, ..., None])
+            out[n] = windows.columns(images_last(x[n : n + 1]), everything)[..., 0]
 
     parallel(run, N, out.size)
-    return out.reshape(N, windows.K, windows.L)
+    return out.reshape(N, windows.K, windows.OH * windows.OW)
 
 
 def fold(
@@ -230,14 +218,16 @@ def fold(
 ) -> Array:
     """col2im: (N, C*KH*KW, L) -> (N, C, H, W), overlapping windows summed."""
     windows = _Windows(x_shape, kernel_size, stride, pad, dilation)
-    N, C = x_shape[:2]
-    shaped = columns.reshape(N, C, *kernel_size, windows.OH, windows.OW, 1)
+    N, C, H, W = x_shape
+    top, bottom, left, right = pad
+    shaped = columns.reshape(N, windows.K, windows.OH, windows.OW, 1)
     gx = memory.empty(x_shape, columns.dtype)
 
     def run(start: int, stop: int) -> None:
-        padded = windows.padded(1, columns.dtype)
         for n in range(start, stop):
-            windows.add_back(shaped[n], padded, gx[n : n + 1])
+            slab = memory.zeros((C, H + top + bottom, W + left + right, 1), columns.dtype)
+            windows.add_back(shaped[n], slab)
+            gx[n] = windows.inside(slab)[..., 0]
 
     parallel(run, N, columns.size)
     return gx

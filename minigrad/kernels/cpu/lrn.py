@@ -8,13 +8,14 @@ obvious loops.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from minigrad.kernels.cpu import memory, threads
+from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.half import in_single
+from minigrad.kernels.cpu.layout import blocks, by_channel, empty_maps, fitting
+from minigrad.kernels.cpu.threads import parallel
 
 
 @in_single
@@ -26,17 +27,17 @@ def local_response_norm(
     x and y (N, C, ...). The window reaches from c - size//2 to c + (size-1)//2: PyTorch's choice
     for an even size, and so is the division of alpha by size, which the 2012 paper does not do.
     """
-    images = _images(x)
-    y = memory.empty(images.shape, x.dtype)
+    y, lines = empty_maps(x.shape, x.dtype), by_channel(x)  # (C, P)
+    y_lines = by_channel(y)
 
     def run(start: int, stop: int) -> None:
-        work = _Work(images, size, alpha, beta, k)
-        for n, pixels in work.blocks(start, stop):
-            _, power = work.denominator(images[n][:, pixels])
-            np.divide(images[n][:, pixels], power, out=y[n][:, pixels])
+        work = _Work(lines, size, alpha, beta, k)
+        for pixels in work.blocks(start, stop):
+            _, power = work.denominator(lines[:, pixels])
+            np.divide(lines[:, pixels], power, out=y_lines[:, pixels])
 
-    threads.parallel(run, len(images), x.size)
-    return y.reshape(x.shape)
+    parallel(run, lines.shape[1], 4 * x.size)
+    return y
 
 
 @in_single
@@ -51,50 +52,41 @@ def local_response_norm_backward(
     g, x and gx (N, C, ...). Those c have i in their window: for an even size the mirror image of
     the forward window. s is computed again, which costs less than reading it back.
     """
-    g_images, x_images = _images(g), _images(x)
-    gx = memory.empty(x_images.shape, x.dtype)
+    gx, g_lines, x_lines = empty_maps(x.shape, x.dtype), by_channel(g), by_channel(x)  # (C, P)
+    gx_lines = by_channel(gx)
 
     def run(start: int, stop: int) -> None:
-        work = _Work(x_images, size, alpha, beta, k)
-        for n, pixels in work.blocks(start, stop):
-            x_block = x_images[n][:, pixels]
+        work = _Work(x_lines, size, alpha, beta, k)
+        for pixels in work.blocks(start, stop):
+            x_block = x_lines[:, pixels]
             s, power = work.denominator(x_block)
-            own = np.divide(g_images[n][:, pixels], power, out=power)
+            own = np.divide(g_lines[:, pixels], power, out=power)
             through = work.padded((size - 1) // 2)
             np.multiply(own, x_block, out=through)
             np.divide(through, s, out=through)
             np.multiply(work.window_sum(), x_block, out=s)
             np.multiply(s, 2 * alpha * beta / size, out=s)
-            np.subtract(own, s, out=gx[n][:, pixels])
+            np.subtract(own, s, out=gx_lines[:, pixels])
 
-    threads.parallel(run, len(x_images), x.size)
-    return gx.reshape(x.shape)
-
-
-def _images(x: np.ndarray) -> np.ndarray:
-    """(N, C, ...) as contiguous (N, C, P), P the pixels of an image."""
-    return np.ascontiguousarray(x).reshape(*x.shape[:2], math.prod(x.shape[2:]))
+    parallel(run, x_lines.shape[1], 4 * x.size)
+    return gx
 
 
 class _Work:
     """One thread's scratch arrays, and the steps that forward and backward share."""
 
-    def __init__(self, images: np.ndarray, size: int, alpha: float, beta: float, k: float) -> None:
+    def __init__(self, lines: np.ndarray, size: int, alpha: float, beta: float, k: float) -> None:
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
-        _, self.channels, self.image_pixels = images.shape
+        self.channels = len(lines)
         rows = self.channels + size - 1
-        fit = max(1, threads.L2_BYTES // (7 * rows * images.itemsize))
-        parts = max(1, -(-self.image_pixels // fit))
-        self.most_pixels = max(1, -(-self.image_pixels // parts))
-        self.buffers = memory.empty((5, rows * self.most_pixels), images.dtype)
+        self.most_pixels = fitting(lines.shape[1], 7 * rows * lines.itemsize)
+        self.buffers = memory.empty((5, rows * self.most_pixels), lines.dtype)
 
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, slice]]:
-        """(image, pixels) of each block."""
-        for n in range(start, stop):
-            for first in range(0, self.image_pixels, self.most_pixels):
-                pixels = slice(first, min(first + self.most_pixels, self.image_pixels))
-                self.pixels = pixels.stop - pixels.start
-                yield n, pixels
+    def blocks(self, start: int, stop: int) -> Iterator[slice]:
+        """The pixels start..stop-1, so many at a time that all their arrays stay in cache."""
+        for pixels in blocks(start, stop, self.most_pixels):
+            self.pixels = pixels.stop - pixels.start
+            yield pixels
 
     def _buffer(self, index: int, rows: int) -> np.ndarray:
         return self.buffers[index, : rows * self.pixels].reshape(rows, self.pixels)

@@ -1,44 +1,92 @@
-"""Pooling on the CPU: maxima and averages in few long passes over memory.
+"""Pooling on the CPU: maxima and averages in few passes over maps that stay in cache.
 
-A window is separable: first its rows, then what became of them down the columns, 2*K steps instead
-of K*K. Threads take planes, and each works through blocks of them that stay in its cache.
-`lines.py` explains how a block becomes one long line; `reference/pool.py` has the obvious loops.
+A window is separable: first its rows, then what became of them down the columns, KH + KW steps
+instead of KH*KW. Each step works on whole maps, one slice of them a tap (see `layout.py`). Threads
+take channels. `reference/pool.py` has the obvious loops.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from minigrad.kernels import geometry
 from minigrad.kernels.cpu import memory, threads
 from minigrad.kernels.cpu.half import in_single
-from minigrad.kernels.cpu.lines import Grid, Line, blocks, planes_of
+from minigrad.kernels.cpu.layout import Block, channel_blocks, empty_maps, images_last, region
 from minigrad.kernels.geometry import Pad, Pair
 
+Array = np.ndarray
 
-def _combine(op: np.ufunc, taps: list[np.ndarray], out: np.ndarray) -> int:
-    """out = op(op(taps[0], taps[1]), taps[2]) ...; returns how many numbers that are."""
-    n = taps[0].size
-    if len(taps) == 1:
-        np.copyto(out[:n], taps[0])
+
+class _Windows:
+    """The windows of one pool: which rows and columns of what they see belong to which tap."""
+
+    def __init__(
+        self, x_shape: tuple[int, ...], out: Pair, kernel_size: Pair, stride: Pair, pad: Pad,
+        dilation: Pair = (1, 1),
+    ) -> None:
+        self.N, self.C, self.H, self.W = x_shape
+        self.OH, self.OW = out
+        (self.KH, self.KW), (self.SH, self.SW), (self.DH, self.DW) = kernel_size, stride, dilation
+        self.top, self.left = pad[0], pad[2]
+        self.height = (self.OH - 1) * self.SH + geometry.span(self.KH, self.DH)  # padding included
+        self.width = (self.OW - 1) * self.SW + geometry.span(self.KW, self.DW)
+
+    def seen(self, x: Array, fill: float) -> Array:
+        """What the windows see of x (C, H, W, B): (C, height, width, B)."""
+        return region(x, self.top, self.left, self.height, self.width, fill)
+
+    def along_rows(self, x: Array) -> list[Array]:
+        """Tap kw of every window, (..., OW, B) of (..., width, B)."""
+        taps = (geometry.tap_positions(k, self.OW, self.SW, self.DW) for k in range(self.KW))
+        return [x[:, :, tap] for tap in taps]
+
+    def down_columns(self, x: Array) -> list[Array]:
+        """Tap kh of every window, (C, OH, ...) of (C, height, ...)."""
+        taps = (geometry.tap_positions(k, self.OH, self.SH, self.DH) for k in range(self.KH))
+        return [x[:, tap] for tap in taps]
+
+    def inside(self, kh: int, kw: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """((oh, ow), (h, w)): the windows whose tap (kh, kw) is inside the image, and where."""
+        oh, h = geometry.tap_inside(kh, self.H, self.OH, self.SH, self.top, self.DH)
+        ow, w = geometry.tap_inside(kw, self.W, self.OW, self.SW, self.left, self.DW)
+        return (oh, ow), (h, w)
+
+    def in_blocks(self, run: Callable[[Block], None], bytes_a_position: int) -> None:
+        """Call `run` on blocks of (channels, images), in threads."""
+        nbytes = self.height * self.width * bytes_a_position
+
+        def fn(start: int, stop: int) -> None:
+            for block in channel_blocks(start, stop, self.N, nbytes):
+                run(block)
+
+        threads.parallel(fn, self.C, self.N * self.C * self.H * self.W)
+
+
+def _at(x: Array, block: Block) -> Array:
+    """The maps (C, H, W, B) of a block of x (N, C, H, W)."""
+    return images_last(x)[block[0], ..., block[1]]
+
+
+def _combine(op: np.ufunc, taps: Sequence[Array], out: Array) -> Array:
+    """out = op(op(taps[0], taps[1]), taps[2]) ..."""
     now = taps[0]
     for tap in taps[1:]:
-        now = op(now, tap, out=out[:n])
-    return n
+        now = op(now, tap, out=out)
+    if len(taps) == 1:
+        np.copyto(out, now)
+    return out
 
 
 # --------------------------------------------------------------------------------------- maximum
 
 
 def max_pool2d(
-    x: np.ndarray,
-    kernel_size: Pair,
-    stride: Pair,
-    pad: Pad,
-    dilation: Pair,
-    ceil_mode: bool,
+    x: Array, kernel_size: Pair, stride: Pair, pad: Pad, dilation: Pair, ceil_mode: bool,
     need_code: bool = True,
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> tuple[Array, Array | None]:
     """(y, code): the largest number of each window, and at which tap kh*KW + kw it stands.
 
     x (N, C, H, W); y and code (N, C, OH, OW); code is uint8 (uint16 beyond 256 taps), or None
@@ -46,155 +94,109 @@ def max_pool2d(
     never does, and a NaN beats all (the last one, should there be several).
     """
     out = geometry.output_shape(x.shape, kernel_size, stride, pad, dilation, ceil_mode)
-    line = Line(x.shape, out, kernel_size, stride, pad, dilation)
-    planes = planes_of(x)
-    y = memory.empty((len(planes), *out), x.dtype)
+    windows = _Windows(x.shape, out, kernel_size, stride, pad, dilation)
+    y = empty_maps((*x.shape[:2], *out), x.dtype)
     taps = kernel_size[0] * kernel_size[1]
-    code = memory.empty(y.shape, np.min_scalar_type(taps - 1)) if need_code else None
+    code = empty_maps(y.shape, np.min_scalar_type(taps - 1)) if need_code else None
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
 
-    def run(start: int, stop: int) -> None:
-        step = line.planes_a_block(stop - start, x.itemsize * (2 * line.sw + 2) + 4)
-        lay = line.layout(step, x.dtype, lowest)
-        size = step * line.rows * line.columns
+    def run(block: Block) -> None:
+        seen, best = windows.seen(_at(x, block), lowest), _at(y, block)
+        across_shape = (*seen.shape[:2], windows.OW, seen.shape[3])
         if code is None:
-            across, best = memory.empty((2, size), x.dtype)
-            for block in blocks(start, stop, step):
-                n = _combine(np.maximum, line.along_rows(lay(planes[block])), across)
-                _combine(np.maximum, line.down_columns(across[:n]), best)
-                np.copyto(y[block], line.crop(best, len(y[block])))
+            across = memory.empty(across_shape, x.dtype)
+            _combine(np.maximum, windows.along_rows(seen), across)
+            _combine(np.maximum, windows.down_columns(across), best)
             return
-        search = _Search(line, size, x.dtype, code.dtype)
-        for block in blocks(start, stop, step):
-            search(lay(planes[block]), y[block], code[block])
-            if np.isnan(y[block].max()):
-                _point_at_nan(planes[block], code[block], line)
+        across, taps = _first_maximum(windows.along_rows(seen), code.dtype)
+        rows, taps = windows.down_columns(across), windows.down_columns(taps)
+        largest, taps = _first_maximum(rows, code.dtype, taps, windows.KW)
+        if np.isnan(largest.max()):
+            _point_at_nan(_at(x, block), taps, windows)
+        np.copyto(best, largest)
+        np.copyto(_at(code, block), taps)
 
-    threads.parallel(run, len(planes), planes.size)
-    if code is not None and (line.top or line.left):
-        np.maximum(code, _first_inside(line).astype(code.dtype), out=code)
-    shape = (*x.shape[:2], *out)
-    return y.reshape(shape), None if code is None else code.reshape(shape)
-
-
-class _Search:
-    """Finds the maxima of a line and their codes; holds the scratch arrays of one thread."""
-
-    def __init__(self, line: Line, size: int, dtype: np.dtype, code_dtype: np.dtype) -> None:
-        self.line = line
-        self.phases = memory.empty((line.sw if line.sw > 1 else 0, size), dtype)
-        self.across, self.best = memory.empty((2, size), dtype)
-        self.code_across, self.code, self.moved = memory.empty((3, size), code_dtype)
-        self.won = memory.empty(size, np.bool_)
-
-    def __call__(self, x: np.ndarray, y: np.ndarray, code: np.ndarray) -> None:
-        taps = self.line.along_rows_apart(x, self.phases)
-        n = self._first_maximum(taps, None, self.across, self.code_across)
-        rows = self.line.down_columns(self.across[:n])
-        codes = self.line.down_columns(self.code_across[:n])
-        self._first_maximum(rows, codes, self.best, self.code)
-        np.copyto(y, self.line.crop(self.best, len(y)))
-        np.copyto(code, self.line.crop(self.code, len(y)))
-
-    def _first_maximum(
-        self,
-        taps: list[np.ndarray],
-        codes: list[np.ndarray] | None,
-        best: np.ndarray,
-        code: np.ndarray,
-    ) -> int:
-        """best = the maximum of taps; code = t, or codes[t] + t*KW, for the first t that has it.
-
-        A tap that wins has a larger code than all before it, so the last winner's code is the
-        maximum of won * code: arithmetic on bytes, much cheaper than a masked copy.
-        """
-        n = taps[0].size
-        now, code = taps[0], code[:n]
-        moved, won = self.moved[:n], self.won[:n]
-        np.copyto(code, 0 if codes is None else codes[0])
-        for t in range(1, len(taps)):
-            np.greater(taps[t], now, out=won)
-            now = np.maximum(taps[t], now, out=best[:n])
-            if codes is None:
-                np.multiply(won.view(np.uint8), t, out=moved, dtype=moved.dtype)
-            else:
-                np.add(codes[t], t * self.line.kw, out=moved)
-                np.multiply(moved, won.view(np.uint8), out=moved)
-            np.maximum(code, moved, out=code)
-        if len(taps) == 1:
-            np.copyto(best[:n], now)
-        return n
+    if y.size:
+        windows.in_blocks(run, 4 * x.itemsize + 4)
+    if code is not None and max(pad) > 0:
+        np.maximum(code, _first_inside(windows).astype(code.dtype), out=code)
+    return y, code
 
 
-def _point_at_nan(x: np.ndarray, code: np.ndarray, line: Line) -> None:
+def _first_maximum(
+    taps: list[Array], code_dtype: np.dtype, codes: list[Array] | None = None, step: int = 1
+) -> tuple[Array, Array]:
+    """(best, code): the maximum of taps; and t*step (+ codes[t]) for the first t that has it.
+
+    A tap that wins has a larger code than all before it, so the last winner's code is the maximum
+    of won * code: arithmetic on bytes, much cheaper than a masked copy.
+    """
+    shape = taps[0].shape
+    now, best = taps[0], memory.empty(shape, taps[0].dtype)
+    code, moved = memory.empty(shape, code_dtype), memory.empty(shape, code_dtype)
+    won = memory.empty(shape, np.bool_)
+    np.copyto(code, 0 if codes is None else codes[0])
+    for t in range(1, len(taps)):
+        np.greater(taps[t], now, out=won)
+        now = np.maximum(taps[t], now, out=best)
+        if codes is None:
+            np.multiply(won.view(np.uint8), t * step, out=moved, dtype=moved.dtype)
+        else:
+            np.add(codes[t], t * step, out=moved)
+            np.multiply(moved, won.view(np.uint8), out=moved)
+        np.maximum(code, moved, out=code)
+    if len(taps) == 1:
+        np.copyto(best, now)
+    return best, code
+
+
+def _point_at_nan(x: Array, code: Array, windows: _Windows) -> None:
     """Let windows with a NaN point at the last one: a comparison with NaN says nothing."""
-    for kh, kw in np.ndindex(line.kh, line.kw):
-        (oh, ow), (h, w) = line.inside(kh, kw)
-        code[:, oh, ow][np.isnan(x[:, h, w])] = kh * line.kw + kw
+    for kh, kw in np.ndindex(windows.KH, windows.KW):
+        (oh, ow), (h, w) = windows.inside(kh, kw)
+        code[:, oh, ow][np.isnan(x[:, h, w])] = kh * windows.KW + kw
 
 
-def _first_inside(line: Line) -> np.ndarray:
+def _first_inside(windows: _Windows) -> Array:
     """The first tap of each window inside the image, (OH, OW).
 
     A window full of -inf is won by its tap 0, which may lie in the padding; every other window has
     a code at least as large as this.
     """
-    kh = [max(0, -((oh * line.sh - line.top) // line.dh)) for oh in range(line.oh)]
-    kw = [max(0, -((ow * line.sw - line.left) // line.dw)) for ow in range(line.ow)]
-    return np.minimum(kh, line.kh - 1)[:, None] * line.kw + np.minimum(kw, line.kw - 1)
+    v = windows
+    kh = [max(0, -((oh * v.SH - v.top) // v.DH)) for oh in range(v.OH)]
+    kw = [max(0, -((ow * v.SW - v.left) // v.DW)) for ow in range(v.OW)]
+    return np.minimum(kh, v.KH - 1)[:, None] * v.KW + np.minimum(kw, v.KW - 1)
 
 
 def max_pool2d_backward(
-    g: np.ndarray,
-    code: np.ndarray,
-    x_shape: tuple[int, ...],
-    kernel_size: Pair,
-    stride: Pair,
-    pad: Pad,
+    g: Array, code: Array, x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, pad: Pad,
     dilation: Pair,
-) -> np.ndarray:
+) -> Array:
     """gx (N, C, H, W): each window's gradient goes to the pixel that won. Deterministic.
 
     g and code (N, C, OH, OW), code as `max_pool2d` gave it.
     """
-    grid = Grid(x_shape, g.shape[2:], kernel_size, stride, pad, dilation)
-    g_planes, code_planes = planes_of(g), planes_of(code)
-    gx = memory.empty((len(g_planes), *x_shape[2:]), g.dtype)
+    windows = _Windows(x_shape, (g.shape[2], g.shape[3]), kernel_size, stride, pad, dilation)
+    gx = empty_maps(x_shape, g.dtype)
     bits = np.dtype(f"i{g.itemsize}")  # a mask times bits is exact, should g be inf or NaN
 
-    def run(start: int, stop: int) -> None:
-        step = grid.planes_a_block(stop - start, g.itemsize * (4 + grid.sh * grid.sw) + 2)
-        grads, codes = grid.empty(step, bits), grid.empty(step, code.dtype)
-        total, kept, mask = memory.empty((3, grads.size), bits)
-        hit = memory.empty(grads.size, np.bool_)
+    def run(block: Block) -> None:
+        grads, codes = (np.ascontiguousarray(_at(a, block)) for a in (g, code))
+        target = _at(gx, block)
+        target.fill(0)
+        hit, mask = memory.empty(grads.shape, np.bool_), memory.empty(grads.shape, bits)
+        for kh, kw in np.ndindex(windows.KH, windows.KW):
+            np.equal(codes, kh * windows.KW + kw, out=hit)
+            np.copyto(mask, hit)
+            np.multiply(grads.view(bits), mask, out=mask)  # zero where another tap won
+            (oh, ow), (h, w) = windows.inside(kh, kw)
+            there = target[:, h, w]
+            np.add(there, mask.view(g.dtype)[:, oh, ow], out=there)
 
-        def keep(size: int, tap: int, out: np.ndarray) -> None:
-            """out = the first `size` gradients, zero where another tap won."""
-            np.equal(codes.reshape(-1)[:size], tap, out=hit[:size])
-            np.copyto(mask[:size], hit[:size])
-            np.multiply(grads.reshape(-1)[:size], mask[:size], out=out)
-
-        for block in blocks(start, stop, step):
-            count = block.stop - block.start
-            np.copyto(grads[:count, : grid.oh, : grid.ow], g_planes[block].view(bits))
-            np.copyto(codes[:count, : grid.oh, : grid.ow], code_planes[block])
-            size = count * grid.rows * grid.columns
-            for p, q in grid.phases():
-                taps = grid.taps(p, q)
-                for i, (kh, kw, shift) in enumerate(taps):
-                    there = total[shift:size]
-                    if i == 0:
-                        total[:shift] = 0
-                        keep(size - shift, kh * grid.kw + kw, there)
-                    else:
-                        more = kept[: size - shift]
-                        keep(size - shift, kh * grid.kw + kw, more)
-                        floats = there.view(g.dtype)
-                        np.add(floats, more.view(g.dtype), out=floats)
-                grid.write(gx[block], p, q, total.view(g.dtype) if taps else None)
-
-    threads.parallel(run, len(gx), gx.size)
-    return gx.reshape(x_shape)
+    if gx.size:
+        windows.in_blocks(run, 2 * g.itemsize + 1)
+    return gx
 
 
 # --------------------------------------------------------------------------------------- average
@@ -202,118 +204,83 @@ def max_pool2d_backward(
 
 @in_single
 def avg_pool2d(
-    x: np.ndarray,
-    kernel_size: Pair,
-    stride: Pair,
-    pad: Pad,
-    ceil_mode: bool,
-    count_include_pad: bool,
+    x: Array, kernel_size: Pair, stride: Pair, pad: Pad, ceil_mode: bool, count_include_pad: bool,
     divisor_override: int | None,
-) -> np.ndarray:
+) -> Array:
     """y (N, C, OH, OW) = the sum of each window / the number of its positions.
 
     Padding counts as positions with `count_include_pad`; `divisor_override` replaces the number.
     """
     out = geometry.output_shape(x.shape, kernel_size, stride, pad, ceil_mode=ceil_mode)
-    line = Line(x.shape, out, kernel_size, stride, pad)
-    factor = _factor(line, pad, count_include_pad, divisor_override, x.dtype)
-    planes = planes_of(x)
-    y = memory.empty((len(planes), *out), x.dtype)
+    windows = _Windows(x.shape, out, kernel_size, stride, pad)
+    factor = _factor(windows, pad, count_include_pad, divisor_override, x.dtype)
+    y = empty_maps((*x.shape[:2], *out), x.dtype)
 
-    def run(start: int, stop: int) -> None:
-        step = line.planes_a_block(stop - start, x.itemsize * (line.sw + 2))
-        lay = line.layout(step, x.dtype, 0)
-        across, total = memory.empty((2, step * line.rows * line.columns), x.dtype)
-        for block in blocks(start, stop, step):
-            n = _combine(np.add, line.along_rows(lay(planes[block])), across)
-            _combine(np.add, line.down_columns(across[:n]), total)
-            np.multiply(line.crop(total, len(y[block])), factor, out=y[block])
+    def run(block: Block) -> None:
+        seen, total = windows.seen(_at(x, block), 0), _at(y, block)
+        across = memory.empty((*seen.shape[:2], windows.OW, seen.shape[3]), x.dtype)
+        _combine(np.add, windows.along_rows(seen), across)
+        _combine(np.add, windows.down_columns(across), total)
+        np.multiply(total, factor, out=total)
 
-    threads.parallel(run, len(planes), planes.size)
-    return y.reshape(*x.shape[:2], *out)
+    if y.size:
+        windows.in_blocks(run, 2 * x.itemsize)
+    return y
 
 
 @in_single
 def avg_pool2d_backward(
-    g: np.ndarray,
-    x_shape: tuple[int, ...],
-    kernel_size: Pair,
-    stride: Pair,
-    pad: Pad,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: int | None,
-) -> np.ndarray:
+    g: Array, x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, pad: Pad, ceil_mode: bool,
+    count_include_pad: bool, divisor_override: int | None,
+) -> Array:
     """gx (N, C, H, W): every position of a window gets g / divisor. g is (N, C, OH, OW)."""
     out = geometry.output_shape(x_shape, kernel_size, stride, pad, ceil_mode=ceil_mode)
-    grid = Grid(x_shape, out, kernel_size, stride, pad)
-    factor = _factor(grid, pad, count_include_pad, divisor_override, g.dtype)
-    planes = planes_of(g)
-    gx = memory.empty((len(planes), *x_shape[2:]), g.dtype)
+    windows = _Windows(x_shape, out, kernel_size, stride, pad)
+    factor = _factor(windows, pad, count_include_pad, divisor_override, g.dtype)
+    gx = empty_maps(x_shape, g.dtype)
 
-    def run(start: int, stop: int) -> None:
-        step = grid.planes_a_block(stop - start, g.itemsize * (3 + grid.sh * grid.sw))
-        shares = grid.empty(step, g.dtype)
-        across, total = memory.empty((2, shares.size), g.dtype)
-        for block in blocks(start, stop, step):
-            count = block.stop - block.start
-            np.multiply(planes[block], factor, out=shares[:count, : grid.oh, : grid.ow])
-            line = shares[:count].reshape(-1)
-            for q in range(grid.sw):
-                columns = _sum_of_shifts(line, len(range(q, grid.kw, grid.sw)), 1, across)
-                for p in range(grid.sh):
-                    rows = len(range(p, grid.kh, grid.sh))
-                    phase = _sum_of_shifts(columns, rows, grid.columns, total)
-                    grid.write(gx[block], p, q, phase)
+    def run(block: Block) -> None:
+        share, target = np.multiply(_at(g, block), factor), _at(gx, block)
+        C, _, W, B = target.shape
+        across = memory.zeros((C, windows.OH, W, B), g.dtype)
+        target.fill(0)
+        for kw in range(windows.KW):
+            (_, ow), (_, w) = windows.inside(0, kw)
+            across[:, :, w] += share[:, :, ow]
+        for kh in range(windows.KH):
+            (oh, _), (h, _) = windows.inside(kh, 0)
+            target[:, h] += across[:, oh]
 
-    threads.parallel(run, len(planes), planes.size)
-    return gx.reshape(x_shape)
-
-
-def _sum_of_shifts(
-    line: np.ndarray | None, count: int, step: int, out: np.ndarray
-) -> np.ndarray | None:
-    """line + line shifted by step + ... + line shifted by (count - 1) * step; None for nothing."""
-    if line is None or count == 0:
-        return None
-    if count == 1:
-        return line
-    out = out[: line.size]
-    np.copyto(out, line)
-    for i in range(1, count):
-        shifted = out[i * step :]
-        np.add(shifted, line[: shifted.size], out=shifted)
-    return out
+    if gx.size:
+        windows.in_blocks(run, 3 * g.itemsize)
+    return gx
 
 
 def _factor(
-    windows: Line | Grid,
-    pad: Pad,
-    count_include_pad: bool,
-    divisor_override: int | None,
+    windows: _Windows, pad: Pad, count_include_pad: bool, divisor_override: int | None,
     dtype: np.dtype,
-) -> np.ndarray:
-    """1 / divisor of each window, (OH, OW), in the real type of `dtype`."""
-    w = windows
+) -> Array:
+    """1 / divisor of each window, (OH, OW, 1), in the real type of `dtype`."""
+    v = windows
     if divisor_override:
-        counts = np.full((w.oh, w.ow), divisor_override)
+        counts = np.full((v.OH, v.OW), divisor_override)
     else:
-        rows = geometry.window_counts(w.height, w.kh, w.sh, *pad[:2], w.oh, count_include_pad)
-        columns = geometry.window_counts(w.width, w.kw, w.sw, *pad[2:], w.ow, count_include_pad)
+        rows = geometry.window_counts(v.H, v.KH, v.SH, *pad[:2], v.OH, count_include_pad)
+        columns = geometry.window_counts(v.W, v.KW, v.SW, *pad[2:], v.OW, count_include_pad)
         counts = np.outer(rows, columns)
-    return (1 / counts).astype(np.finfo(dtype).dtype)
+    return (1 / counts).astype(np.finfo(dtype).dtype)[..., None]
 
 
 # ------------------------------------------------------------------------------ adaptive average
 
 
 @in_single
-def adaptive_avg_pool2d(x: np.ndarray, output_size: Pair) -> np.ndarray:
+def adaptive_avg_pool2d(x: Array, output_size: Pair) -> Array:
     """y (N, C, OH, OW): averages over OH x OW windows that cover the image, whatever its size."""
     (h, w), (oh, ow) = x.shape[2:], output_size
     if h % oh == 0 and w % ow == 0:
         return avg_pool2d(x, *_even_windows(x.shape, output_size))
-    y = memory.empty((*x.shape[:2], oh, ow), x.dtype)
+    y = empty_maps((*x.shape[:2], oh, ow), x.dtype)
     for i, (top, bottom) in enumerate(geometry.adaptive_windows(h, oh)):
         for j, (left, right) in enumerate(geometry.adaptive_windows(w, ow)):
             y[:, :, i, j] = x[:, :, top:bottom, left:right].mean((2, 3))
@@ -321,12 +288,13 @@ def adaptive_avg_pool2d(x: np.ndarray, output_size: Pair) -> np.ndarray:
 
 
 @in_single
-def adaptive_avg_pool2d_backward(g: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
+def adaptive_avg_pool2d_backward(g: Array, x_shape: tuple[int, ...]) -> Array:
     """gx (N, C, H, W): each window deals its gradient out evenly. g is (N, C, OH, OW)."""
     (h, w), (oh, ow) = x_shape[2:], g.shape[2:]
     if h % oh == 0 and w % ow == 0 and (oh, ow) != (1, 1):
         return avg_pool2d_backward(g, x_shape, *_even_windows(x_shape, (oh, ow)))
-    gx = memory.zeros(x_shape, g.dtype)
+    gx = empty_maps(x_shape, g.dtype)
+    gx.fill(0)
     for i, (top, bottom) in enumerate(geometry.adaptive_windows(h, oh)):
         for j, (left, right) in enumerate(geometry.adaptive_windows(w, ow)):
             share = g[:, :, i : i + 1, j : j + 1] / ((bottom - top) * (right - left))

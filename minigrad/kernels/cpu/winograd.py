@@ -17,14 +17,19 @@ Sources: Winograd (1980); Lavin and Gray (2016), arXiv:1509.09308; the points ar
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from functools import cache
 from math import prod
-from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.im2col import turned
+from minigrad.kernels.cpu.layout import (
+    LONG_RUN, Block, blocks, empty_maps, fitting, images_last, region,
+)
 from minigrad.kernels.cpu.matmul import matmul
 from minigrad.kernels.cpu.threads import parallel
 from minigrad.kernels.geometry import Pad
@@ -35,7 +40,7 @@ TILE = 4  # m, the side of an output tile
 HALF = Fraction(1, 2)
 POINTS = {6: (0, 1, -1, HALF, -2), 8: (0, 1, -1, 2, -2, HALF, -HALF)}  # by t; small errors
 KERNELS = tuple(t - TILE + 1 for t in POINTS)  # r: the sizes of kernels that this file can do
-TILES_A_BLOCK = 128  # columns of each product: enough for BLAS, few enough for the cache
+MOST_BYTES = 1 << 26  # of transformed tiles at a time
 
 
 @cache
@@ -79,85 +84,93 @@ def _polynomial(roots: list[Fraction]) -> list[Fraction]:
 def conv2d(x: Array, w: Array, b: Array | None, pad: Pad, groups: int) -> Array:
     """`reference.conv2d` for a 3x3 or 5x5 kernel, stride 1, dilation 1."""
     (N, C, H, W), (O, _, r, _) = x.shape, w.shape
-    m, t = TILE, TILE + r - 1
+    t = TILE + r - 1
     top, bottom, left, right = pad
-    OH, OW = H + top + bottom - r + 1, W + left + right - r + 1
-    TH, TW = -(-OH // m), -(-OW // m)  # tiles down and across; the last may hang over
+    y = empty_maps((N, O, H + top + bottom - r + 1, W + left + right - r + 1), x.dtype)
     # Two-dimensional transforms are the Kronecker squares of the one-dimensional ones.
-    AA, GG, BB = (np.kron(M, M).astype(x.dtype) for M in cook_toom(m, r))
+    AA, GG, BB = (np.kron(M, M).astype(x.dtype) for M in cook_toom(TILE, r))
     U = matmul(GG, w.reshape(-1, r * r).T).reshape(t * t, groups, O // groups, C // groups)
-    y = memory.empty((N, O, OH, OW), x.dtype)
-    images = max(1, TILES_A_BLOCK // (TH * TW))
-
-    def run(start: int, stop: int) -> None:
-        for i in range(start, stop, images):
-            j = min(i + images, stop)
-            V = _transformed(BB, _tiles(x[i:j], t, TH, TW, top, left))
-            V = V.reshape(t * t, -1, groups, C // groups).transpose(0, 2, 3, 1)
-            M = memory.empty((t * t, groups, O // groups, V.shape[-1]), x.dtype)
-            np.matmul(U, V, out=M)  # (t*t, G, O/G, B*TH*TW)
-            Y = memory.empty((M[0].size, m * m), x.dtype)
-            np.matmul(M.reshape(t * t, -1).T, AA.T, out=Y)
-            _place(Y, (j - i, O, TH, TW), b, y[i:j])
-
-    parallel(run, N)
+    for rows, images in _chunks(y, t * t * (C + O)):
+        V = _transformed_tiles(BB, images_last(x)[..., images], rows, _tiles(y)[1], pad)
+        V = V.reshape(t * t, groups, C // groups, -1)
+        M = _products(U, V)  # (t*t, G, O/G, tiles)
+        _place(AA, M.reshape(t * t, O, -1), b, rows, images_last(y)[..., images])
     return y
 
 
-def _transformed(matrix: Array, tiles: Array) -> Array:
-    """`matrix` (t*t, k*k) applied to all `tiles` (k*k, ...)."""
-    out = memory.empty((len(matrix), tiles.shape[1]), tiles.dtype)
-    return np.matmul(matrix, tiles, out=out)
+def _tiles(y: Array) -> tuple[int, int]:
+    """(TH, TW): tiles down and across; the last may hang over."""
+    return -(-y.shape[2] // TILE), -(-y.shape[3] // TILE)
 
 
-def _tiles(x: Array, t: int, TH: int, TW: int, top: int = 0, left: int = 0) -> Array:
-    """The t*t tiles, 4 apart, of x (B, C, H, W), as (t*t, B*TH*TW*C).
+def _chunks(y: Array, numbers_a_tile: int) -> list[Block]:
+    """The (rows of tiles, images) of y to transform at a time: all, if MOST_BYTES hold them."""
+    TH, TW = _tiles(y)
+    most = max(1, MOST_BYTES // (numbers_a_tile * TW * y.itemsize))  # rows of tiles x images
+    images = max(1, min(len(y), max(most, LONG_RUN)))
+    rows = max(1, most // images)
+    return [(i, j) for j in blocks(0, len(y), images) for i in blocks(0, TH, rows)]
 
-    Channels go innermost first, so that each tile element is a run of C numbers.
+
+def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) -> Array:
+    """`matrix` (t*t, k*k) applied to the k*k tiles of x (C, H, W, B), 4 apart: (t*t, C, tiles).
+
+    Threads take channels, and some of them at a time, so that their tiles stay in cache.
     """
-    B, C, H, W = x.shape
-    rows, columns = TILE * (TH - 1) + t, TILE * (TW - 1) + t
-    padded = memory.zeros((B, rows, columns, C), x.dtype)
-    inside = padded[:, top : top + H, left : left + W]
-    inside[...] = x.transpose(0, 2, 3, 1)[:, : inside.shape[1], : inside.shape[2]]
-    tiles = memory.empty((t, t, B, TH, TW, C), x.dtype)
-    for p in range(t):
-        for q in range(t):
-            tiles[p, q] = padded[:, p : rows - t + p + 1 : TILE, q : columns - t + q + 1 : TILE]
-    return tiles.reshape(t * t, -1)
+    C, B, TH = len(x), x.shape[3], rows.stop - rows.start
+    k, tiles = math.isqrt(matrix.shape[1]), TH * TW * B
+    height, width = TILE * (TH - 1) + k, TILE * (TW - 1) + k
+    out = memory.empty((len(matrix), C * tiles), x.dtype)
+
+    def run(start: int, stop: int) -> None:
+        for block in blocks(start, stop, fitting(C, 2 * k * k * tiles * x.itemsize)):
+            count = block.stop - block.start
+            slab = region(x[block], pad[0] - TILE * rows.start, pad[2], height, width)
+            c, h, w, n = slab.strides
+            shape = (k, k, count, TH, TW, B)
+            view = as_strided(slab, shape, (h, w, c, h * TILE, w * TILE, n))
+            copy = memory.empty(shape, x.dtype)
+            np.copyto(copy, view)
+            target = out[:, block.start * tiles : block.stop * tiles]
+            np.matmul(matrix, copy.reshape(k * k, -1), out=target)
+
+    parallel(run, C, out.size)
+    return out.reshape(len(matrix), C, tiles)
 
 
-def _place(Y: Array, tiles: tuple[int, int, int, int], b: Array | None, y: Array) -> None:
-    """y (B, O, OH, OW) = the tiles Y (O*B*TH*TW, m*m) side by side, plus b (O,).
+def _products(a: Array, b: Array) -> Array:
+    """a @ b for each of the t*t elements, of which threads take some."""
+    out = memory.empty((*a.shape[:-1], b.shape[-1]), a.dtype)
+    parallel(lambda i, j: np.matmul(a[i:j], b[i:j], out=out[i:j]), len(a), out.size)
+    return out
 
-    A tile's row of m numbers moves as one item: NumPy copies few large items faster than many
-    small ones.
-    """
-    B, O, TH, TW = tiles
-    row = np.dtype((np.void, TILE * y.itemsize))
-    rows = Y.view(row).reshape(O, B, TH, TW, TILE)
-    image = memory.empty((B, O, TH, TILE, TW * TILE), y.dtype)
-    target = image.view(row)  # (B, O, TH, m, TW)
-    for p in range(TILE):
-        target[:, :, :, p] = rows[..., p].swapaxes(0, 1)
-    image = image.reshape(B, O, TH * TILE, TW * TILE)[:, :, : y.shape[2], : y.shape[3]]
-    if b is None:
-        np.copyto(y, image)
-    else:
-        np.add(image, b[:, None, None], out=y)
+
+def _place(AA: Array, M: Array, b: Array | None, rows: slice, y: Array) -> None:
+    """y (O, OH, OW, B) at `rows` of tiles = A^T M A for M (t*t, O, tiles), plus b (O,)."""
+    _, OH, OW, B = y.shape
+    TH, TW = rows.stop - rows.start, -(-OW // TILE)
+
+    def run(start: int, stop: int) -> None:
+        for block in blocks(start, stop, fitting(len(y), 2 * len(M) * M[0, 0].nbytes)):
+            part = M[:, block].reshape(len(M), -1)
+            Y = memory.empty((TILE * TILE, part.shape[1]), y.dtype)
+            np.matmul(AA, part, out=Y)
+            Y = Y.reshape(TILE, TILE, -1, TH, TW, B)
+            bias = 0 if b is None else b[block, None, None, None]
+            for p in range(TILE):
+                for q in range(TILE):
+                    target = y[block, TILE * rows.start + p : TILE * rows.stop : TILE, q::TILE]
+                    h, w = target.shape[1:3]  # less than TH, TW where the last tile hangs over
+                    np.add(Y[p, q, :, :h, :w], bias, out=target)
+
+    parallel(run, len(y), M.size)
 
 
 def conv2d_backward_input(g: Array, w: Array, pad: Pad, groups: int) -> Array:
-    """`reference.conv2d_backward_input`: a convolution of g with the kernels turned by 180 degrees.
-
-    Input pixel i received w[k] from output i - k + pad, so the gradients flow back through the
-    mirrored window, padded by r - 1 - pad.
-    """
-    O, per_group, r, _ = w.shape
-    turned = w[:, :, ::-1, ::-1].reshape(groups, O // groups, per_group, r, r).swapaxes(1, 2)
-    wt = np.ascontiguousarray(turned).reshape(groups * per_group, O // groups, r, r)
-    top, bottom, left, right = (r - 1 - side for side in pad)
-    return conv2d(g, wt, None, (top, bottom, left, right), groups)
+    """`reference.conv2d_backward_input`: a convolution with the turned weights."""
+    reach = len(w[0, 0]) - 1
+    top, bottom, left, right = (reach - side for side in pad)
+    return conv2d(g, turned(w, groups), None, (top, bottom, left, right), groups)
 
 
 def conv2d_backward_weight(
@@ -168,27 +181,16 @@ def conv2d_backward_weight(
     Each 4x4 tile of g is a kernel that slides over the t*t tile of x it came from; what it gives
     are its r*r contributions to the weights, and all tiles are summed before the last transform.
     """
-    N, (O, per_group, r, _) = len(x), w_shape
-    t, (TH, TW) = TILE + r - 1, (-(-g.shape[2] // TILE), -(-g.shape[3] // TILE))
+    O, per_group, r, _ = w_shape
+    t = TILE + r - 1
     AA, GG, BB = (np.kron(M, M).astype(x.dtype) for M in cook_toom(r, TILE))
-    images = max(1, 2 * TILES_A_BLOCK // (TH * TW))
-    partial: dict[int, Array] = {}  # by the first image of a thread's range
-
-    def run(start: int, stop: int) -> None:
-        total: Any = None
-        for i in range(start, stop, images):
-            j = min(i + images, stop)
-            V = _transformed(BB, _tiles(x[i:j], t, TH, TW, pad[0], pad[2]))
-            D = _transformed(GG, _tiles(g[i:j], TILE, TH, TW))
-            V = V.reshape(t * t, -1, groups, per_group).transpose(0, 2, 1, 3)
-            D = D.reshape(t * t, -1, groups, O // groups).transpose(0, 2, 3, 1)
-            product = memory.empty((t * t, groups, O // groups, per_group), x.dtype)
-            np.matmul(D, V, out=product)  # summed over the tiles
-            total = product if total is None else np.add(total, product, out=total)
-        partial[start] = total
-
-    parallel(run, N)
-    gw = memory.zeros((r * r, O * per_group), x.dtype)
-    for start in sorted(partial):  # in a fixed order: the same bits whichever thread was first
-        gw += matmul(AA, partial[start].reshape(t * t, -1))
+    TW = _tiles(g)[1]
+    total = memory.zeros((t * t, groups, O // groups, per_group), x.dtype)
+    for rows, images in _chunks(g, t * t * (x.shape[1] + O)):
+        V = _transformed_tiles(BB, images_last(x)[..., images], rows, TW, pad)
+        D = _transformed_tiles(GG, images_last(g)[..., images], rows, TW, (0, 0, 0, 0))
+        V = V.reshape(t * t, groups, per_group, -1).swapaxes(2, 3)
+        D = D.reshape(t * t, groups, O // groups, -1)
+        total += _products(D, V)  # summed over the tiles
+    gw = matmul(AA, total.reshape(t * t, -1))
     return np.ascontiguousarray(gw.T).reshape(w_shape)

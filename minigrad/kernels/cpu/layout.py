@@ -1,0 +1,110 @@
+"""Images innermost: how maps lie in memory, whatever the order of their axes says.
+
+A tensor's axes are PyTorch's, (N, C, H, W). In memory the kernels here keep them as (C, H, W, N),
+as Krizhevsky's cuda-convnet did for the first AlexNet. NumPy pays for every run of numbers it has
+to start, and this order makes runs long: a row of a window is W*N numbers in one piece, a stride
+skips whole groups of N, all that belongs to a channel is one line, and a block of columns times the
+weights is already the output. A kernel takes its input in any order and gives its result in this
+one; elementwise kernels keep the order that they are given, so a network pays for the change once,
+on its first image. With one image the two orders are the same.
+
+Next: `im2col.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.threads import L2_BYTES, get_num_threads, parallel
+
+Array = np.ndarray
+Block = tuple[slice, slice]
+LONG_RUN = 16  # images: a share of fewer makes runs too short
+
+
+def images_last(x: Array) -> Array:
+    """The view (C, ..., N) of x (N, C, ...)."""
+    return np.moveaxis(x, 0, -1)
+
+
+def images_first(x: Array) -> Array:
+    """The view (N, C, ...) of x (C, ..., N)."""
+    return np.moveaxis(x, -1, 0)
+
+
+def by_channel(x: Array) -> Array:
+    """x (N, C, ...) as one line a channel, contiguous (C, P): copied where it lies otherwise."""
+    lines = images_last(x)
+    shape = (x.shape[1], math.prod(lines.shape[1:]))
+    if not lines.flags.c_contiguous:
+        copy = memory.empty(lines.shape, x.dtype)
+        parallel(lambda i, j: np.copyto(copy[i:j], lines[i:j]), len(lines), 4 * x.size)
+        lines = copy
+    return lines.reshape(shape)
+
+
+def empty_maps(shape: Sequence[int], dtype: Any) -> Array:
+    """Uninitialised maps of `shape` (N, C, ...), images innermost."""
+    return images_first(memory.empty((*shape[1:], shape[0]), dtype))
+
+
+def blocks(start: int, stop: int, step: int) -> Iterator[slice]:
+    """start..stop-1 in slices of `step`, the last one shorter."""
+    for first in range(start, stop, step):
+        yield slice(first, min(first + step, stop))
+
+
+def fitting(count: int, nbytes: float) -> int:
+    """How many things of `nbytes` fit a core's cache, of at most `count` and at least one."""
+    return max(1, min(count, int(L2_BYTES // max(1, nbytes))))
+
+
+def shares(OH: int, N: int) -> list[Block]:
+    """The (rows, images) of OH x N that each thread takes.
+
+    Rows, because that leaves the runs of images whole; but where the rows do not come out even (5
+    on two threads) and there are images enough, a part of the images.
+    """
+    threads = get_num_threads()
+    everything = slice(0, OH), slice(0, N)
+    uneven = -(-OH // threads) * threads > 1.1 * OH
+    split, count = (1, N) if uneven and N >= LONG_RUN * threads else (0, OH)
+    parts = max(1, min(threads, count))
+    cuts = [count * i // parts for i in range(parts + 1)]
+    pieces = [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [(everything[0], piece) if split else (piece, everything[1]) for piece in pieces]
+
+
+def channel_blocks(start: int, stop: int, N: int, nbytes: float) -> Iterator[Block]:
+    """The (channels, images) of start..stop-1 and N, so many at a time that they stay in cache.
+
+    `nbytes` is what one channel of one image takes, scratch arrays included.
+    """
+    images = max(fitting(N, nbytes), min(N, LONG_RUN))
+    for channels in blocks(start, stop, fitting(stop - start, nbytes * images)):
+        for some in blocks(0, N, images):
+            yield channels, some
+
+
+def region(
+    x: Array, top: int, left: int, height: int, width: int, fill: float = 0
+) -> Array:
+    """The (C, height, width, B) of x (C, H, W, B) that begin `top` rows above it and `left` columns
+    beside it; what lies outside of x is `fill`. A view where nothing does and runs are whole."""
+    C, H, W, B = x.shape
+    (h, i), (w, j) = (
+        (slice(max(-before, 0), max(0, min(size, count - before))), max(before, 0))
+        for before, size, count in ((top, H, height), (left, W, width))
+    )
+    inside = x[:, h, w]
+    if inside.shape[1:3] == (height, width) and (B == 1 or x.strides[3] == x.itemsize):
+        return inside
+    whole = memory.empty((C, height, width, B), x.dtype)
+    whole.fill(fill)
+    np.copyto(whole[:, i : i + inside.shape[1], j : j + inside.shape[2]], inside)
+    return whole
