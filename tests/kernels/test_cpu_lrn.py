@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from minigrad.kernels import reference
-from minigrad.kernels.cpu import lrn, threads
+from minigrad.kernels.cpu import layout, lrn
 
 rng = np.random.default_rng(2012)
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
@@ -52,7 +52,7 @@ def test_against_pytorch(size: int, channels: int, dtype: Any) -> None:
 def test_in_blocks_of_any_size(
     shape: tuple[int, ...], cache_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(threads, "L2_BYTES", cache_bytes)
+    monkeypatch.setattr(layout, "L2_BYTES", cache_bytes)
     x, g = normal(*shape), normal(*shape)
     for size in (1, 4, 5):
         options = (size, 0.9, 0.75, 1.5)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from minigrad.kernels import reference
-from minigrad.kernels.cpu import norm, threads
+from minigrad.kernels.cpu import layout, norm
 
 rng = np.random.default_rng(2012)
 EPS = 1e-5
@@ -75,7 +75,7 @@ def test_statistics_of_many_float32_numbers(offset: float) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_one_channel_at_a_time(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "L2_BYTES", 1)
+    monkeypatch.setattr(layout, "L2_BYTES", 1)
     x, g, w, b = normal(*shape), normal(*shape), normal(shape[1]), normal(shape[1])
     mean, var, invstd = statistics(x)
     for ours, theirs in zip((mean, var), reference.batch_norm_stats(x), strict=True):

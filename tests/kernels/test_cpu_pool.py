@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from minigrad.kernels import geometry, reference
-from minigrad.kernels.cpu import pool, threads
+from minigrad.kernels.cpu import layout, pool
 
 rng = np.random.default_rng(2012)
 TOLERANCE = {
@@ -40,7 +40,7 @@ def close(ours: np.ndarray, theirs: Any) -> None:
 @pytest.fixture
 def plane_by_plane(monkeypatch: pytest.MonkeyPatch) -> None:
     """No two planes share a block."""
-    monkeypatch.setattr(threads, "L2_BYTES", 1)
+    monkeypatch.setattr(layout, "L2_BYTES", 1)
 
 
 # --------------------------------------------------------------------------------------- maximum

@@ -82,11 +82,11 @@ def test_blas_is_held_to_one_thread_and_let_go(threads: int) -> None:
     with threadpool_limits(2, user_api="blas"):
         before = blas_threads()
         inside: list[set[int]] = []
-        parallel(lambda start, stop: inside.append(blas_threads()), 3)
+        parallel(lambda start, stop: inside.append(blas_threads()), 3, blas=True)
         assert inside == [{1}] * min(threads, 3)
         assert blas_threads() == before == {2}
         with pytest.raises(ZeroDivisionError):
-            parallel(lambda start, stop: 1 // 0, 3)
+            parallel(lambda start, stop: 1 // 0, 3, blas=True)
         assert blas_threads() == before
         with one_blas_thread(), one_blas_thread():
             assert blas_threads() == {1}

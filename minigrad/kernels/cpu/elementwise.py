@@ -37,7 +37,7 @@ def _run(step: Callable[..., Any], operands: tuple[Any, ...], dtype: Any, blocke
         for x in operands
     )
     out = memory.empty(tuple(shape[axis] for axis in axes), dtype)
-    result = out.transpose(np.argsort(axes))
+    result = out.transpose(sorted(range(len(axes)), key=axes.__getitem__))
     if out.size < SMALL:
         with np.errstate(all="ignore"):
             step(*operands, out)

@@ -20,7 +20,13 @@ from numpy.lib.stride_tricks import as_strided
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.half import in_single
 from minigrad.kernels.cpu.layout import (
-    Block, blocks, empty_maps, fitting, images_last, region, shares,
+    Block,
+    blocks,
+    empty_maps,
+    fitting,
+    images_last,
+    region,
+    shares,
 )
 from minigrad.kernels.cpu.threads import parallel
 from minigrad.kernels.geometry import Pad, Pair, output_shape, span, tap_positions
@@ -80,17 +86,19 @@ class _Windows:
         row_bytes = self.K * self.OW * (images.stop - images.start) * itemsize
         return blocks(rows.start, rows.stop, fitting(self.OH, row_bytes))
 
+    def work(self, O: int) -> float:
+        """The nanoseconds that one core needs for the product: it multiplies 25 pairs in one."""
+        return self.N * self.OH * self.OW * self.K * O / 25
+
     def for_each_share(self, run: Callable[[int, Block], Any], O: int) -> int:
         """Call `run(i, share)` for each thread's share of the output; returns how many."""
         all_shares = shares(self.OH, self.N)
-        # Of a product, 256 multiplications take about as long as one pass over an element.
-        work = self.N * self.OH * self.OW * self.K * O / 256
 
         def fn(start: int, stop: int) -> None:
             for i in range(start, stop):
                 run(i, all_shares[i])
 
-        parallel(fn, len(all_shares), work)
+        parallel(fn, len(all_shares), self.work(O), blas=True)
         return len(all_shares)
 
 
@@ -154,7 +162,7 @@ def conv2d_backward_input(
             windows.add_back(columns, slab[:, first : first + count])
         np.copyto(gx_share, windows.inside(slab))
 
-    parallel(run, len(g), windows.N * windows.OH * windows.OW * windows.K * O / 256)
+    parallel(run, len(g), windows.work(O), blas=True)
     return gx
 
 

@@ -20,21 +20,22 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.cpu import memory
-from minigrad.kernels.cpu.threads import L2_BYTES, get_num_threads, parallel
+from minigrad.kernels.cpu.threads import get_num_threads, parallel
 
 Array = np.ndarray
 Block = tuple[slice, slice]
+L2_BYTES = 2 << 20  # a core's second-level cache on today's servers; blocks are sized by it
 LONG_RUN = 16  # images: a share of fewer makes runs too short
 
 
 def images_last(x: Array) -> Array:
     """The view (C, ..., N) of x (N, C, ...)."""
-    return np.moveaxis(x, 0, -1)
+    return x.transpose(*range(1, x.ndim), 0)
 
 
 def images_first(x: Array) -> Array:
     """The view (N, C, ...) of x (C, ..., N)."""
-    return np.moveaxis(x, -1, 0)
+    return x.transpose(x.ndim - 1, *range(x.ndim - 1))
 
 
 def by_channel(x: Array) -> Array:
@@ -43,7 +44,7 @@ def by_channel(x: Array) -> Array:
     shape = (x.shape[1], math.prod(lines.shape[1:]))
     if not lines.flags.c_contiguous:
         copy = memory.empty(lines.shape, x.dtype)
-        parallel(lambda i, j: np.copyto(copy[i:j], lines[i:j]), len(lines), 4 * x.size)
+        parallel(lambda i, j: np.copyto(copy[i:j], lines[i:j]), len(lines), x.size)
         lines = copy
     return lines.reshape(shape)
 
@@ -73,7 +74,7 @@ def shares(OH: int, N: int) -> list[Block]:
     threads = get_num_threads()
     everything = slice(0, OH), slice(0, N)
     uneven = -(-OH // threads) * threads > 1.1 * OH
-    split, count = (1, N) if uneven and N >= LONG_RUN * threads else (0, OH)
+    split, count = (1, N) if uneven and LONG_RUN * threads <= N else (0, OH)
     parts = max(1, min(threads, count))
     cuts = [count * i // parts for i in range(parts + 1)]
     pieces = [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
@@ -105,6 +106,10 @@ def region(
     if inside.shape[1:3] == (height, width) and (B == 1 or x.strides[3] == x.itemsize):
         return inside
     whole = memory.empty((C, height, width, B), x.dtype)
-    whole.fill(fill)
-    np.copyto(whole[:, i : i + inside.shape[1], j : j + inside.shape[2]], inside)
+    below, beside = i + inside.shape[1], j + inside.shape[2]
+    for outside in (slice(0, i), slice(below, height)):
+        whole[:, outside] = fill
+    for outside in (slice(0, j), slice(beside, width)):
+        whole[:, i:below, outside] = fill
+    np.copyto(whole[:, i:below, j:beside], inside)
     return whole

@@ -36,7 +36,7 @@ def local_response_norm(
             _, power = work.denominator(lines[:, pixels])
             np.divide(lines[:, pixels], power, out=y_lines[:, pixels])
 
-    parallel(run, lines.shape[1], 4 * x.size)
+    parallel(run, lines.shape[1], 5 * x.size)
     return y
 
 
@@ -68,7 +68,7 @@ def local_response_norm_backward(
             np.multiply(s, 2 * alpha * beta / size, out=s)
             np.subtract(own, s, out=gx_lines[:, pixels])
 
-    parallel(run, x_lines.shape[1], 4 * x.size)
+    parallel(run, x_lines.shape[1], 9 * x.size)
     return gx
 
 

@@ -13,8 +13,6 @@ import numpy as np
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.threads import one_blas_thread, parallel
 
-SMALL = 1 << 26  # multiplications; below this, threads cost more than they bring
-
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """`numpy.matmul`: (..., M, K) times (..., K, P), float16 summed in float32."""
@@ -26,18 +24,15 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     m, k, p = a.shape[-2], a.shape[-1], b.shape[-1]
     out = memory.empty((*batch, m, p), a.dtype)
-    work = m * k * p
-    if out.ndim > 2 and len(out) > 1 and out.size * k >= SMALL:
+    work = out.size * k / 25  # nanoseconds of one core
+    if out.ndim > 2:
         a = np.broadcast_to(a, (*batch, m, k))
         b = np.broadcast_to(b, (*batch, k, p))
-        parallel(lambda i, j: np.matmul(a[i:j], b[i:j], out=out[i:j]), len(out))
-    elif out.ndim > 2 or work < SMALL:
-        with one_blas_thread():
-            np.matmul(a, b, out=out)
+        parallel(lambda i, j: np.matmul(a[i:j], b[i:j], out=out[i:j]), len(out), work, blas=True)
     elif m >= p:
-        parallel(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), m)
+        parallel(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), m, work, blas=True)
     else:
-        parallel(lambda i, j: np.matmul(a, b[:, i:j], out=out[:, i:j]), p)
+        parallel(lambda i, j: np.matmul(a, b[:, i:j], out=out[:, i:j]), p, work, blas=True)
     return out
 
 

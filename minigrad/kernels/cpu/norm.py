@@ -44,7 +44,7 @@ def batch_norm_stats(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             np.subtract(block, mean[channels], out=deviation)
             var[channels] = _sum_of_products(deviation, deviation) / max(1, P)
 
-    parallel(run, C, x.size)
+    parallel(run, C, 2 * x.size)
     return mean[:, 0], var[:, 0]
 
 
@@ -112,5 +112,5 @@ def batch_norm_backward(
                 np.add(z, offset, out=z)
                 np.subtract(out, z, out=out)
 
-    parallel(run, C, x.size)
+    parallel(run, C, 2 * x.size)
     return gx, gw[:, 0], gb[:, 0]

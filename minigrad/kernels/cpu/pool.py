@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from minigrad.kernels import geometry
-from minigrad.kernels.cpu import memory, threads
+from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.half import in_single
 from minigrad.kernels.cpu.layout import Block, channel_blocks, empty_maps, images_last, region
+from minigrad.kernels.cpu.threads import parallel
 from minigrad.kernels.geometry import Pad, Pair
 
 Array = np.ndarray
@@ -62,7 +63,7 @@ class _Windows:
             for block in channel_blocks(start, stop, self.N, nbytes):
                 run(block)
 
-        threads.parallel(fn, self.C, self.N * self.C * self.H * self.W)
+        parallel(fn, self.C, 5 * self.N * self.C * self.H * self.W)
 
 
 def _at(x: Array, block: Block) -> Array:
@@ -108,13 +109,13 @@ def max_pool2d(
             _combine(np.maximum, windows.along_rows(seen), across)
             _combine(np.maximum, windows.down_columns(across), best)
             return
-        across, taps = _first_maximum(windows.along_rows(seen), code.dtype)
-        rows, taps = windows.down_columns(across), windows.down_columns(taps)
-        largest, taps = _first_maximum(rows, code.dtype, taps, windows.KW)
+        across, kw = _first_maximum(windows.along_rows(seen), code.dtype)
+        rows, kws = windows.down_columns(across), windows.down_columns(kw)
+        largest, tap = _first_maximum(rows, code.dtype, kws, windows.KW)
         if np.isnan(largest.max()):
-            _point_at_nan(_at(x, block), taps, windows)
+            _point_at_nan(_at(x, block), tap, windows)
         np.copyto(best, largest)
-        np.copyto(_at(code, block), taps)
+        np.copyto(_at(code, block), tap)
 
     if y.size:
         windows.in_blocks(run, 4 * x.itemsize + 4)

@@ -1,8 +1,9 @@
-"""Threads take images: `parallel(fn, n)` splits range(n) over a few Python threads.
+"""Threads take shares: `parallel(fn, n)` splits range(n) over a few Python threads.
 
 NumPy lets go of the interpreter lock inside its loops and inside BLAS, so plain threads do run at
-the same time. Each takes one contiguous range of images and works through it in blocks that fit
-its core's second-level cache, with BLAS held to one thread: two threads that each multiply a small
+the same time, as long as they meet at the lock seldom: calls have to be few and long. Each thread
+takes one contiguous range (of rows, channels or pixels) and works through it in blocks that fit its
+core's second-level cache, with BLAS held to one thread: two threads that each multiply a small
 matrix in cache beat one multiplication that is split in two. The split depends only on n and the
 number of threads, so the same seed and thread count give the same bits.
 """
@@ -13,19 +14,16 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
-L2_BYTES = 1 << 20  # per core on today's servers (1 to 2 MiB); blocks are sized by it
-
-# Two threads hand the interpreter lock to each other at every NumPy call. Waking the other one took
-# 50 to 100 us on the virtual machine this was measured on, more than a call on a small array takes:
-# kernels over fewer elements than this were slower on two threads than on one.
-ENOUGH_WORK = 1 << 21
+# A kernel that one core ends in less time than this, in nanoseconds, runs on one: waking another
+# thread takes 20 us on a good day and 100 us on a virtual machine whose cores are shared.
+ENOUGH_WORK = 300_000
 
 
 def _available_cores() -> int:
@@ -52,8 +50,8 @@ def _initial_threads() -> int:
 
 _num_threads = _initial_threads()
 _inside = threading.local()  # .busy is set while this thread runs a range
-_pool: ThreadPoolExecutor | None = None
-_pool_lock = threading.Lock()
+_inboxes: list[SimpleQueue] = []  # one for each thread of ours besides the caller's
+_inboxes_lock = threading.Lock()
 
 
 def get_num_threads() -> int:
@@ -73,63 +71,78 @@ def set_num_threads(n: int) -> None:
     if not isinstance(n, int) or n < 1:
         raise ValueError(f"set_num_threads expects a positive integer, got {n!r}")
     _num_threads = n
-    _forget_pool()
+    with _inboxes_lock:
+        while _inboxes:
+            _inboxes.pop().put(None)
 
 
-def _forget_pool() -> None:
-    """Start anew: other threads are wanted, or this is a forked child that inherited none."""
-    global _pool
-    _pool = None
+def _after_fork() -> None:
+    """A forked child inherits no threads, and no locks that anybody would ever release."""
+    global _inboxes, _inboxes_lock, _blas_lock, _blas_users
+    _inboxes, _inboxes_lock, _blas_lock, _blas_users = [], threading.Lock(), threading.Lock(), 0
 
 
-os.register_at_fork(after_in_child=_forget_pool)
+os.register_at_fork(after_in_child=_after_fork)
 
 
-def _workers() -> ThreadPoolExecutor:
-    global _pool
-    with _pool_lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(max(1, _num_threads - 1), thread_name_prefix="minigrad")
-        return _pool
+def _serve(inbox: SimpleQueue) -> None:
+    """A thread of ours: runs what is put into its inbox, and reports the error or None."""
+    while (job := inbox.get()) is not None:
+        fn, start, stop, ended = job
+        ended.put(_run(fn, start, stop))
 
 
-def parallel(fn: Callable[[int, int], Any], n: int, work: float = math.inf) -> None:
+def _send(job: tuple[Any, ...], worker: int) -> None:
+    """Give a thread something to do. Queues, not futures: those took 75 us longer to wake one."""
+    with _inboxes_lock:
+        while len(_inboxes) <= worker:
+            _inboxes.append(SimpleQueue())
+            name = f"minigrad-{len(_inboxes)}"
+            threading.Thread(target=_serve, args=_inboxes[-1:], name=name, daemon=True).start()
+        _inboxes[worker].put(job)
+
+
+def parallel(
+    fn: Callable[[int, int], Any], n: int, work: float = math.inf, blas: bool = False
+) -> None:
     """Call `fn(start, stop)` on contiguous ranges that cover range(n), one range a thread.
 
     Runs inline, as `fn(0, n)`, where there is nothing to split, when it is called from inside
-    another range, or where all its `work`, in elements passed over, is less than ENOUGH_WORK.
-    An error in any range is raised here, after all ranges have ended.
+    another range, or where all its `work` is less than ENOUGH_WORK. An error in any range is raised
+    here, after all have ended.
+
+    Args:
+        work: the nanoseconds that one core would need; a rough guess will do.
+        blas: hold BLAS to one thread, which a `fn` that multiplies matrices needs.
     """
     if n <= 0:
         return
-    parts = min(_num_threads, n) if work >= ENOUGH_WORK else 1
     if getattr(_inside, "busy", False):
         fn(0, n)
         return
-    bounds = [n * i // parts for i in range(parts + 1)]
-    with one_blas_thread():
-        if parts == 1:
-            _run(fn, 0, n)
-            return
-        futures = [
-            _workers().submit(_run, fn, bounds[i], bounds[i + 1]) for i in range(1, parts)
-        ]
-        try:
-            _run(fn, bounds[0], bounds[1])
-        finally:
-            errors = [future.exception() for future in futures]  # waits for every range
+    parts = min(_num_threads, n) if work >= ENOUGH_WORK else 1
+    cuts = [n * i // parts for i in range(parts + 1)]
+    ended: SimpleQueue = SimpleQueue()
+    with one_blas_thread() if blas else nullcontext():
+        for i in range(1, parts):
+            _send((fn, cuts[i], cuts[i + 1], ended), i - 1)
+        errors = [_run(fn, 0, cuts[1]), *(ended.get() for _ in range(1, parts))]
     for error in errors:
         if error is not None:
             raise error
 
 
-def _run(fn: Callable[[int, int], Any], start: int, stop: int) -> None:
+def _run(fn: Callable[[int, int], Any], start: int, stop: int) -> BaseException | None:
+    """Call fn(start, stop); returns the error that it raised."""
     _inside.busy = True
     try:
         with np.errstate(all="ignore"):  # NaN and infinity are values, as in PyTorch, not warnings
             fn(start, stop)
+    except BaseException as error:  # Ctrl-C too: it is raised when all ranges have ended
+        return error
     finally:
         _inside.busy = False
+    return None
 
 
 @cache

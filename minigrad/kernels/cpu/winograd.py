@@ -28,7 +28,13 @@ from numpy.lib.stride_tricks import as_strided
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.im2col import turned
 from minigrad.kernels.cpu.layout import (
-    LONG_RUN, Block, blocks, empty_maps, fitting, images_last, region,
+    LONG_RUN,
+    Block,
+    blocks,
+    empty_maps,
+    fitting,
+    images_last,
+    region,
 )
 from minigrad.kernels.cpu.matmul import matmul
 from minigrad.kernels.cpu.threads import parallel
@@ -134,14 +140,15 @@ def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) 
             target = out[:, block.start * tiles : block.stop * tiles]
             np.matmul(matrix, copy.reshape(k * k, -1), out=target)
 
-    parallel(run, C, out.size)
+    parallel(run, C, out.size, blas=True)
     return out.reshape(len(matrix), C, tiles)
 
 
 def _products(a: Array, b: Array) -> Array:
     """a @ b for each of the t*t elements, of which threads take some."""
     out = memory.empty((*a.shape[:-1], b.shape[-1]), a.dtype)
-    parallel(lambda i, j: np.matmul(a[i:j], b[i:j], out=out[i:j]), len(a), out.size)
+    work = out.size * a.shape[-1] / 25
+    parallel(lambda i, j: np.matmul(a[i:j], b[i:j], out=out[i:j]), len(a), work, blas=True)
     return out
 
 
@@ -163,7 +170,7 @@ def _place(AA: Array, M: Array, b: Array | None, rows: slice, y: Array) -> None:
                     h, w = target.shape[1:3]  # less than TH, TW where the last tile hangs over
                     np.add(Y[p, q, :, :h, :w], bias, out=target)
 
-    parallel(run, len(y), M.size)
+    parallel(run, len(y), M.size, blas=True)
 
 
 def conv2d_backward_input(g: Array, w: Array, pad: Pad, groups: int) -> Array:
