@@ -1,6 +1,6 @@
 """The CPU kernels: NumPy, threads and cache-sized blocks.
 
-Start with `im2col.py`; `threads.py` and `memory.py` are what makes all of them fast.
+Start with `layout.py`; `threads.py` and `memory.py` are what makes all of them fast.
 """
 
 from minigrad.kernels.cpu.conv import (
