@@ -92,3 +92,10 @@ def test_import_minigrad_is_light() -> None:
     loaded = set(run.stdout.split())
     assert "numpy" in loaded
     assert loaded & HEAVY == set()
+
+
+def test_all_lists_what_minigrad_re_exports() -> None:
+    tree = ast.parse(MODULES["minigrad"].read_text())
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    names = {alias.asname or alias.name for node in imports for alias in node.names}
+    assert sorted(names | {"device"}) == minigrad.__all__

@@ -1,7 +1,7 @@
 """Which algorithm computes a convolution: `im2col.py` for all, `winograd.py` where it is faster.
 
-The choice depends on shapes, dtype and the number of threads, never on a timing, so that a network
-gives the same bits every time. `algorithm` forces one: "im2col", or "winograd", which is an error
+The choice depends on shapes and dtype, never on a timing, so that a network gives the same bits
+every time. `algorithm` forces one: "im2col", or "winograd", which is an error
 where that cannot do it.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.kernels.cpu import im2col, winograd
-from minigrad.kernels.cpu.threads import get_num_threads
 from minigrad.kernels.geometry import Pad, Pair, output_shape
 
 Array = np.ndarray
@@ -82,5 +81,5 @@ def choose(
     N, _, OH, OW = shape
     tiles = winograd.tiles(OH, OW)
     saving = (KH * KW * OH * OW) / ((winograd.TILE + KH - 1) ** 2 * max(tiles, 1))
-    pays = saving >= ENOUGH_SAVING and N * tiles >= ENOUGH_TILES and get_num_threads() <= N
+    pays = saving >= ENOUGH_SAVING and N * tiles >= ENOUGH_TILES
     return "winograd" if pays else "im2col"
