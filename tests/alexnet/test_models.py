@@ -24,14 +24,12 @@ ALEXNET_SMALL = """
     pool2   MaxPool2d          32  5  5        0
     conv3   Conv2d             64  5  5    18496
     relu3   ReLU               64  5  5        0
-    conv4   Conv2d             64  5  5    36928
-    relu4   ReLU               64  5  5        0
-    pool4   MaxPool2d          64  2  2        0
+    pool3   MaxPool2d          64  2  2        0
     flatten Flatten                 256        0
-    fc5     Linear                  256    65792
-    relu5   ReLU                    256        0
-    drop5   Dropout                 256        0
-    fc6     Linear                   10     2570
+    fc4     Linear                  256    65792
+    relu4   ReLU                    256        0
+    drop4   Dropout                 256        0
+    fc5     Linear                   10     2570
 """
 ALEXNET_2012 = """
     conv1   Conv2d              96 55 55      34944
@@ -105,7 +103,7 @@ ALEXNET_D2L = """
     20  Linear            10      40970
 """
 TABLES = {
-    "alexnet_small": (ALEXNET_SMALL, 128_842),
+    "alexnet_small": (ALEXNET_SMALL, 91_914),
     "alexnet_2012": (ALEXNET_2012, 60_965_224),
     "alexnet": (ALEXNET, 61_100_840),
     "alexnet_d2l": (ALEXNET_D2L, 46_764_746),

@@ -1,11 +1,12 @@
 """Which algorithm computes a convolution: `im2col.py` for all, `winograd.py` where it is faster.
 
 The choice depends on shapes and dtype, never on a timing, so that a network gives the same bits
-every time. `algorithm` forces one: "im2col", or "winograd", which is an error
-where that cannot do it.
+every time. `algorithm` forces one: "im2col", or "winograd", an error where that cannot do it.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def choose(
     if not possible or dtype != np.float32 or min(per_group, O // groups) < ENOUGH_CHANNELS:
         return "im2col"
     N, _, OH, OW = shape
-    tiles = winograd.tiles(OH, OW)
+    tiles = math.prod(winograd.tiles(OH, OW))
     saving = (KH * KW * OH * OW) / ((winograd.TILE + KH - 1) ** 2 * max(tiles, 1))
     pays = saving >= ENOUGH_SAVING and N * tiles >= ENOUGH_TILES
     return "winograd" if pays else "im2col"

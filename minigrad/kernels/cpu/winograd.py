@@ -21,12 +21,12 @@ import math
 from fractions import Fraction
 from functools import cache
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cpu import memory
-from minigrad.kernels.cpu.im2col import turned
 from minigrad.kernels.cpu.layout import (
     LONG_RUN,
     Block,
@@ -73,9 +73,9 @@ def cook_toom(m: int, r: int) -> tuple[Array, Array, Array]:
     )
 
 
-def tiles(OH: int, OW: int) -> int:
-    """How many output tiles cover a map; those at the edges may hang over."""
-    return -(-OH // TILE) * -(-OW // TILE)
+def tiles(OH: int, OW: int) -> tuple[int, int]:
+    """(TH, TW): output tiles down and across a map; the last may hang over."""
+    return -(-OH // TILE), -(-OW // TILE)
 
 
 def _polynomial(roots: list[Fraction]) -> list[Fraction]:
@@ -89,29 +89,50 @@ def _polynomial(roots: list[Fraction]) -> list[Fraction]:
 
 def conv2d(x: Array, w: Array, b: Array | None, pad: Pad, groups: int) -> Array:
     """`reference.conv2d` for a 3x3 or 5x5 kernel, stride 1, dilation 1."""
-    (N, C, H, W), (O, _, r, _) = x.shape, w.shape
-    t = TILE + r - 1
-    top, bottom, left, right = pad
+    _, G, _ = _squares(x.dtype, TILE, w.shape[3])
+    return _convolve(x, _weights(w, G, groups), w.shape[3], b, pad)
+
+
+def conv2d_backward_input(g: Array, w: Array, pad: Pad, groups: int) -> Array:
+    """`reference.conv2d_backward_input`: a convolution of g with the windows turned by 180 degrees
+    (their taps in reverse), input and output channels changing places."""
+    r = w.shape[3]
+    _, G, _ = _squares(g.dtype, TILE, r)
+    turned = _weights(w, G[:, ::-1], groups).swapaxes(2, 3)
+    top, bottom, left, right = (r - 1 - side for side in pad)
+    return _convolve(g, turned, r, None, (top, bottom, left, right))
+
+
+@cache
+def _squares(dtype: Any, m: int, r: int) -> tuple[Array, ...]:
+    """A^T, G and B^T of the two-dimensional F(m x m, r x r): the Kronecker squares of F(m, r)'s."""
+    return tuple(np.kron(M, M).astype(dtype) for M in cook_toom(m, r))
+
+
+def _weights(w: Array, G: Array, groups: int) -> Array:
+    """U = G w G^T of every kernel: (O, C/groups, r, r) -> (t*t, groups, O/groups, C/groups)."""
+    O, per_group, r, _ = w.shape
+    return matmul(G, w.reshape(-1, r * r).T).reshape(-1, groups, O // groups, per_group)
+
+
+def _convolve(x: Array, U: Array, r: int, b: Array | None, pad: Pad) -> Array:
+    """y (N, O, OH, OW) of x (N, C, H, W) and transformed weights U (t*t, groups, O/G, C/G)."""
+    N, _, H, W = x.shape
+    elements, groups, per_group, C = U.shape
+    O, (top, bottom, left, right) = groups * per_group, pad
+    A, _, B = _squares(x.dtype, TILE, r)
     y = empty_maps((N, O, H + top + bottom - r + 1, W + left + right - r + 1), x.dtype)
-    # Two-dimensional transforms are the Kronecker squares of the one-dimensional ones.
-    AA, GG, BB = (np.kron(M, M).astype(x.dtype) for M in cook_toom(TILE, r))
-    U = matmul(GG, w.reshape(-1, r * r).T).reshape(t * t, groups, O // groups, C // groups)
-    for rows, images in _chunks(y, t * t * (C + O)):
-        V = _transformed_tiles(BB, images_last(x)[..., images], rows, _tiles(y)[1], pad)
-        V = V.reshape(t * t, groups, C // groups, -1)
-        M = _products(U, V)  # (t*t, G, O/G, tiles)
-        _place(AA, M.reshape(t * t, O, -1), b, rows, images_last(y)[..., images])
+    TW = tiles(*y.shape[2:])[1]
+    for rows, images in _chunks(y, elements * (groups * C + O)):
+        V = _transformed_tiles(B, images_last(x)[..., images], rows, TW, pad)
+        M = _products(U, V.reshape(elements, groups, C, -1))  # (t*t, groups, O/G, P)
+        _place(A, M.reshape(elements, O, -1), b, rows, images_last(y)[..., images])
     return y
-
-
-def _tiles(y: Array) -> tuple[int, int]:
-    """(TH, TW): tiles down and across; the last may hang over."""
-    return -(-y.shape[2] // TILE), -(-y.shape[3] // TILE)
 
 
 def _chunks(y: Array, numbers_a_tile: int) -> list[Block]:
     """The (rows of tiles, images) of y to transform at a time: all, if MOST_BYTES hold them."""
-    TH, TW = _tiles(y)
+    TH, TW = tiles(*y.shape[2:])
     most = max(1, MOST_BYTES // (numbers_a_tile * TW * y.itemsize))  # rows of tiles x images
     images = max(1, min(len(y), max(most, LONG_RUN)))
     rows = max(1, most // images)
@@ -119,17 +140,17 @@ def _chunks(y: Array, numbers_a_tile: int) -> list[Block]:
 
 
 def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) -> Array:
-    """`matrix` (t*t, k*k) applied to the k*k tiles of x (C, H, W, B), 4 apart: (t*t, C, tiles).
+    """`matrix` (t*t, k*k) applied to the k*k tiles of x (C, H, W, B), 4 apart: (t*t, C, P).
 
     Threads take channels, and some of them at a time, so that their tiles stay in cache.
     """
     C, B, TH = len(x), x.shape[3], rows.stop - rows.start
-    k, tiles = math.isqrt(matrix.shape[1]), TH * TW * B
+    k, P = math.isqrt(matrix.shape[1]), TH * TW * B
     height, width = TILE * (TH - 1) + k, TILE * (TW - 1) + k
-    out = memory.empty((len(matrix), C * tiles), x.dtype)
+    out = memory.empty((len(matrix), C * P), x.dtype)
 
     def run(start: int, stop: int) -> None:
-        for block in blocks(start, stop, fitting(C, 2 * k * k * tiles * x.itemsize)):
+        for block in blocks(start, stop, fitting(C, 2 * k * k * P * x.itemsize)):
             count = block.stop - block.start
             slab = region(x[block], pad[0] - TILE * rows.start, pad[2], height, width)
             c, h, w, n = slab.strides
@@ -137,11 +158,11 @@ def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) 
             view = as_strided(slab, shape, (h, w, c, h * TILE, w * TILE, n))
             copy = memory.empty(shape, x.dtype)
             np.copyto(copy, view)
-            target = out[:, block.start * tiles : block.stop * tiles]
+            target = out[:, block.start * P : block.stop * P]
             np.matmul(matrix, copy.reshape(k * k, -1), out=target)
 
     parallel(run, C, out.size, blas=True)
-    return out.reshape(len(matrix), C, tiles)
+    return out.reshape(len(matrix), C, P)
 
 
 def _products(a: Array, b: Array) -> Array:
@@ -152,8 +173,8 @@ def _products(a: Array, b: Array) -> Array:
     return out
 
 
-def _place(AA: Array, M: Array, b: Array | None, rows: slice, y: Array) -> None:
-    """y (O, OH, OW, B) at `rows` of tiles = A^T M A for M (t*t, O, tiles), plus b (O,)."""
+def _place(A: Array, M: Array, b: Array | None, rows: slice, y: Array) -> None:
+    """y (O, OH, OW, B) at `rows` of tiles = A^T M A for M (t*t, O, P), plus b (O,)."""
     _, OH, OW, B = y.shape
     TH, TW = rows.stop - rows.start, -(-OW // TILE)
 
@@ -161,7 +182,7 @@ def _place(AA: Array, M: Array, b: Array | None, rows: slice, y: Array) -> None:
         for block in blocks(start, stop, fitting(len(y), 2 * len(M) * M[0, 0].nbytes)):
             part = M[:, block].reshape(len(M), -1)
             Y = memory.empty((TILE * TILE, part.shape[1]), y.dtype)
-            np.matmul(AA, part, out=Y)
+            np.matmul(A, part, out=Y)
             Y = Y.reshape(TILE, TILE, -1, TH, TW, B)
             bias = 0 if b is None else b[block, None, None, None]
             for p in range(TILE):
@@ -173,13 +194,6 @@ def _place(AA: Array, M: Array, b: Array | None, rows: slice, y: Array) -> None:
     parallel(run, len(y), M.size, blas=True)
 
 
-def conv2d_backward_input(g: Array, w: Array, pad: Pad, groups: int) -> Array:
-    """`reference.conv2d_backward_input`: a convolution with the turned weights."""
-    reach = len(w[0, 0]) - 1
-    top, bottom, left, right = (reach - side for side in pad)
-    return conv2d(g, turned(w, groups), None, (top, bottom, left, right), groups)
-
-
 def conv2d_backward_weight(
     g: Array, x: Array, w_shape: tuple[int, ...], pad: Pad, groups: int
 ) -> Array:
@@ -189,15 +203,15 @@ def conv2d_backward_weight(
     are its r*r contributions to the weights, and all tiles are summed before the last transform.
     """
     O, per_group, r, _ = w_shape
-    t = TILE + r - 1
-    AA, GG, BB = (np.kron(M, M).astype(x.dtype) for M in cook_toom(r, TILE))
-    TW = _tiles(g)[1]
-    total = memory.zeros((t * t, groups, O // groups, per_group), x.dtype)
-    for rows, images in _chunks(g, t * t * (x.shape[1] + O)):
-        V = _transformed_tiles(BB, images_last(x)[..., images], rows, TW, pad)
-        D = _transformed_tiles(GG, images_last(g)[..., images], rows, TW, (0, 0, 0, 0))
-        V = V.reshape(t * t, groups, per_group, -1).swapaxes(2, 3)
-        D = D.reshape(t * t, groups, O // groups, -1)
-        total += _products(D, V)  # summed over the tiles
-    gw = matmul(AA, total.reshape(t * t, -1))
-    return np.ascontiguousarray(gw.T).reshape(w_shape)
+    A, G, B = _squares(x.dtype, r, TILE)
+    elements, TW = len(B), tiles(*g.shape[2:])[1]
+    total = None
+    for rows, images in _chunks(g, elements * (x.shape[1] + O)):
+        V = _transformed_tiles(B, images_last(x)[..., images], rows, TW, pad)
+        D = _transformed_tiles(G, images_last(g)[..., images], rows, TW, (0, 0, 0, 0))
+        V = V.reshape(elements, groups, per_group, -1).swapaxes(2, 3)
+        product = _products(D.reshape(elements, groups, O // groups, -1), V)  # sums over the tiles
+        total = product if total is None else np.add(total, product, out=total)
+    if total is None:  # no images
+        return memory.zeros(w_shape, x.dtype)
+    return matmul(total.reshape(elements, -1).T, A.T).reshape(w_shape)
