@@ -128,7 +128,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     flag("--epochs", "passes over the training images", type=positive_int, metavar="N")
     flag("--batch-size", "images a step", type=positive_int, metavar="N")
     flag("--optimizer", "how weights are updated", choices=config.OPTIMIZERS)
-    flag("--lr", "the highest learning rate", type=positive_float, metavar="X")
+    rate = "the highest learning rate; the default grows with the batch size"
+    flag("--lr", rate, type=positive_float, metavar="X")
     flag("--momentum", "of SGD, or Adam's first beta", type=fraction, metavar="X")
     flag("--weight-decay", "pull of the weights towards 0", type=not_negative, metavar="X")
     flag("--schedule", "how the learning rate changes", choices=config.SCHEDULES)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from alexnet.train import Trainer
 
 FEW = 8  # images of a dry run
-TARGET_LOSS, MOST_STEPS = 0.01, 1000
+TARGET_LOSS, MOST_STEPS, WARM_UP = 0.01, 1000, 100
 
 
 def dry_run(trainer: Trainer) -> int:
@@ -44,10 +44,11 @@ def dry_run(trainer: Trainer) -> int:
 
 
 def overfit_batch(trainer: Trainer) -> int:
-    """Train on one batch, dropout off and the learning rate constant, until its loss is below 0.01.
+    """Train on one batch, dropout off, until its loss is below 0.01.
 
     A network that cannot learn one batch by heart will learn nothing: the gradients or the rate are
-    wrong.
+    wrong. The rate rises to its highest in WARM_UP steps and stays there: from a high one at once,
+    ReLUs may not recover.
 
     Raises:
         RunError: the loss is not that low after 1,000 steps.
@@ -58,7 +59,7 @@ def overfit_batch(trainer: Trainer) -> int:
     table = Table({"step": 6, "loss": 9, "right": 9})
     for step in range(1, MOST_STEPS + 1):
         for group in trainer.optimizer.param_groups:
-            group["lr"] = trainer.config.lr  # not the schedule's
+            group["lr"] = trainer.config.lr * min(1, step / WARM_UP)  # not the schedule's
         loss, right = trainer.train_step(images, targets)
         if step == 1 or step % 20 == 0 or loss < TARGET_LOSS:
             table.row(f"{step}", f"{loss:.4f}", f"{right}/{len(targets)}")

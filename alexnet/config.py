@@ -21,10 +21,11 @@ SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of a run. The defaults: `alexnet_small`, two thirds of Fashion-MNIST, three epochs.
+    """The settings of a run.
 
-    limit_train None is the whole training set; resize None leaves images as they are; lr is the
-    highest learning rate that the schedule reaches.
+    The defaults: `alexnet_small`, two thirds of Fashion-MNIST, three epochs. limit_train None is
+    the whole training set; resize None leaves images as they are; lr is the highest learning rate
+    that the schedule reaches.
     """
 
     model: str = "alexnet_small"
@@ -48,6 +49,9 @@ class Config:
         """The defaults, changed by `full` (all images, more epochs, augmentation), then by what was
         given.
 
+        A default learning rate is in proportion to the batch size: twice the images have half the
+        steps to come as far (the linear scaling rule of Goyal et al., 2017, arXiv:1706.02677).
+
         Raises:
             InputError: settings that contradict each other.
         """
@@ -56,6 +60,8 @@ class Config:
         config = cls(**FULL) if full else cls()
         if given.get("model", config.model) != config.model:
             config = replace(config, **LARGE)
+        lr = config.lr * given.get("batch_size", config.batch_size) / config.batch_size
+        config = replace(config, lr=lr)
         if given.get("optimizer", "sgd") != "sgd":
             config = replace(config, lr=config.lr / ADAM_SMALLER)
         return replace(config, **given)

@@ -477,6 +477,8 @@ def test_the_settings_that_a_run_gets():
     assert Config.of({"model": "alexnet_d2l"}).lr < small.lr
     assert Config.of({"optimizer": "adam"}).lr < small.lr
     assert Config.of({"optimizer": "adam", "lr": 0.5}).lr == 0.5
+    assert Config.of({"batch_size": 32}).lr == small.lr / 4
+    assert Config.of({"batch_size": 32, "lr": 0.5}).lr == 0.5
     assert Config.from_json(small.to_json()) == small
 
 

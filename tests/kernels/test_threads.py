@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import minigrad as mg
 from minigrad.kernels.cpu import conv2d, conv2d_backward_input, conv2d_backward_weight
+from minigrad.kernels.cpu import threads as threading_of_ours
 from minigrad.kernels.cpu.threads import one_blas_thread, parallel
 
 
@@ -114,6 +115,39 @@ def convolved() -> list[np.ndarray]:
 def test_the_same_bits_twice(threads: int) -> None:
     for first, again in zip(convolved(), convolved(), strict=True):
         np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_side_by_side_or_in_turn_gives_the_same_bits(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mg.set_num_threads(count)
+    monkeypatch.setattr(threading_of_ours, "ENOUGH_WORK", 0)
+    results = []
+    for run in (threading_of_ours._side_by_side, threading_of_ours._in_turn):
+        way = threading_of_ours._Way(run)
+        monkeypatch.setattr(threading_of_ours, "_way", lambda *_, way=way: way)
+        results.append(convolved())
+        assert way.seconds
+    for first, second in zip(*results, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_the_way_that_took_less_time_is_taken() -> None:
+    def fn(start: int, stop: int) -> None:
+        raise AssertionError("is only a name here")
+
+    side_by_side, in_turn = threading_of_ours._side_by_side, threading_of_ours._in_turn
+    for run, seconds in ((side_by_side, 0.5), (in_turn, 0.1)):
+        for _ in range(2):
+            way = threading_of_ours._way(fn, 8, 2, 1.0)
+            assert way.run is run
+            way.seconds.append(seconds)
+    runs = [threading_of_ours._way(fn, 8, 2, 1.0).run for _ in range(40)]
+    assert runs.count(side_by_side) == 2  # another chance now and then
+    way.seconds.extend([1.0] * 5)  # of running in turn: the machine has changed
+    runs = [threading_of_ours._way(fn, 8, 2, 1.0).run for _ in range(40)]
+    assert runs.count(side_by_side) >= 38
 
 
 def test_any_number_of_threads_agrees() -> None:

@@ -6,6 +6,10 @@ takes one contiguous range (of rows, channels or pixels) and works through it in
 core's second-level cache, with BLAS held to one thread: two threads that each multiply a small
 matrix in cache beat one multiplication that is split in two. The split depends only on n and the
 number of threads, so the same seed and thread count give the same bits.
+
+Whether the ranges had better run side by side or one after the other is a matter of the machine and
+the hour: to wake a thread takes 10 us here and, on a virtual machine with busy neighbours, more
+than many a kernel. So the clock decides, for each kernel and size, and the bits do not change.
 """
 
 from __future__ import annotations
@@ -13,9 +17,12 @@ from __future__ import annotations
 import math
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
+from itertools import count
 from queue import SimpleQueue
 from typing import Any
 
@@ -122,14 +129,56 @@ def parallel(
         return
     parts = min(_num_threads, n) if work >= ENOUGH_WORK else 1
     cuts = [n * i // parts for i in range(parts + 1)]
-    ended: SimpleQueue = SimpleQueue()
     with one_blas_thread() if blas else nullcontext():
-        for i in range(1, parts):
-            _send((fn, cuts[i], cuts[i + 1], ended), i - 1)
-        errors = [_run(fn, 0, cuts[1]), *(ended.get() for _ in range(1, parts))]
+        if parts == 1:
+            errors = [_run(fn, 0, n)]
+        else:
+            way = _way(fn, n, parts, work)
+            began = time.perf_counter()
+            errors = way.run(fn, cuts)
+            way.seconds.append(time.perf_counter() - began)
     for error in errors:
         if error is not None:
             raise error
+
+
+class _Way:
+    """A way to run the ranges of one kernel and size, and how long it took of late."""
+
+    def __init__(self, run: Callable[..., list[BaseException | None]]) -> None:
+        self.run = run
+        self.seconds: deque[float] = deque(maxlen=5)
+
+    def median(self) -> float:
+        return sorted(self.seconds)[len(self.seconds) // 2]
+
+
+def _side_by_side(fn: Callable[[int, int], Any], cuts: list[int]) -> list[BaseException | None]:
+    ended: SimpleQueue = SimpleQueue()
+    for i in range(1, len(cuts) - 1):
+        _send((fn, cuts[i], cuts[i + 1], ended), i - 1)
+    return [_run(fn, 0, cuts[1]), *(ended.get() for _ in cuts[2:])]
+
+
+def _in_turn(fn: Callable[[int, int], Any], cuts: list[int]) -> list[BaseException | None]:
+    return [_run(fn, start, stop) for start, stop in zip(cuts, cuts[1:], strict=False)]
+
+
+TRY_AGAIN = 20  # every so many runs the slower way has another chance
+_ways: dict[tuple[Any, ...], tuple[_Way, _Way, Iterator[int]]] = {}
+
+
+def _way(fn: Callable[..., Any], *size: float) -> _Way:
+    """The faster way for a kernel, known by its code, and a size; each is tried twice first."""
+    if len(_ways) > 10_000:  # many shapes, each seen seldom
+        _ways.clear()
+    fresh = (_Way(_side_by_side), _Way(_in_turn), count())
+    *ways, runs = _ways.setdefault((fn.__code__, *size), fresh)
+    for way in ways:
+        if len(way.seconds) < 2:
+            return way
+    slower, faster = sorted(ways, key=_Way.median, reverse=True)
+    return faster if next(runs) % TRY_AGAIN else slower
 
 
 def _run(fn: Callable[[int, int], Any], start: int, stop: int) -> BaseException | None:
