@@ -20,6 +20,7 @@ from numpy.lib.stride_tricks import as_strided
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.half import in_single
 from minigrad.kernels.cpu.layout import (
+    LONG_BYTES,
     Block,
     blocks,
     empty_maps,
@@ -84,7 +85,7 @@ class _Windows:
         """The rows of a thread's share, so many at a time that their columns stay in cache."""
         rows, images = share
         row_bytes = self.K * self.OW * (images.stop - images.start) * itemsize
-        return blocks(rows.start, rows.stop, fitting(self.OH, row_bytes))
+        return blocks(rows.start, rows.stop, fitting(self.OH, row_bytes, LONG_BYTES))
 
     def work(self, O: int) -> float:
         """The nanoseconds that one core needs for the product: it multiplies 25 pairs in one."""

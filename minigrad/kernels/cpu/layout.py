@@ -25,6 +25,9 @@ from minigrad.kernels.cpu.threads import get_num_threads, parallel
 Array = np.ndarray
 Block = tuple[slice, slice]
 L2_BYTES = 2 << 20  # a core's second-level cache on today's servers; blocks are sized by it
+# Blocks for matrix products: BLAS has blocks of its own within, so that long calls, at which two
+# threads meet seldom, are worth more than a copy that stays in the second-level cache.
+LONG_BYTES = 8 << 20
 LONG_RUN = 16  # images: a share of fewer makes runs too short
 
 
@@ -60,9 +63,9 @@ def blocks(start: int, stop: int, step: int) -> Iterator[slice]:
         yield slice(first, min(first + step, stop))
 
 
-def fitting(count: int, nbytes: float) -> int:
+def fitting(count: int, nbytes: float, room: int | None = None) -> int:
     """How many things of `nbytes` fit a core's cache, of at most `count` and at least one."""
-    return max(1, min(count, int(L2_BYTES // max(1, nbytes))))
+    return max(1, min(count, int((room or L2_BYTES) // max(1, nbytes))))
 
 
 def shares(OH: int, N: int) -> list[Block]:

@@ -1,8 +1,8 @@
 """One step of an optimizer on the CPU, in place and in one pass over the memory.
 
 Written as array expressions, Adam walks over a large parameter some twenty times, and memory is
-slower than arithmetic. Here each thread takes 32 K elements at a time and finishes with them while
-they lie in its cache. The formulas stand in `minigrad/optim/sgd.py` and `minigrad/optim/adam.py`.
+slower than arithmetic. Here each thread takes a block of elements at a time and finishes with them
+before it goes on. The formulas stand in `minigrad/optim/sgd.py` and `minigrad/optim/adam.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from minigrad.kernels.cpu import memory, threads
 
-BLOCK = 32 * 1024  # elements: p, g, m, v and two scratch arrays in float32 are 768 KiB
+BLOCK = 128 * 1024  # elements: p, g, buf and two scratch arrays in float32 are 2.5 MiB
 
 
 def sgd_step(

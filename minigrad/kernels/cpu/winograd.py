@@ -28,6 +28,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.layout import (
+    LONG_BYTES,
     LONG_RUN,
     Block,
     blocks,
@@ -150,7 +151,7 @@ def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) 
     out = memory.empty((len(matrix), C * P), x.dtype)
 
     def run(start: int, stop: int) -> None:
-        for block in blocks(start, stop, fitting(C, 2 * k * k * P * x.itemsize)):
+        for block in blocks(start, stop, fitting(C, 2 * k * k * P * x.itemsize, LONG_BYTES)):
             count = block.stop - block.start
             slab = region(x[block], pad[0] - TILE * rows.start, pad[2], height, width)
             c, h, w, n = slab.strides
@@ -179,7 +180,7 @@ def _place(A: Array, M: Array, b: Array | None, rows: slice, y: Array) -> None:
     TH, TW = rows.stop - rows.start, -(-OW // TILE)
 
     def run(start: int, stop: int) -> None:
-        for block in blocks(start, stop, fitting(len(y), 2 * len(M) * M[0, 0].nbytes)):
+        for block in blocks(start, stop, fitting(len(y), 2 * len(M) * M[0, 0].nbytes, LONG_BYTES)):
             part = M[:, block].reshape(len(M), -1)
             Y = memory.empty((TILE * TILE, part.shape[1]), y.dtype)
             np.matmul(A, part, out=Y)
