@@ -133,7 +133,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     flag("--momentum", "of SGD, or Adam's first beta", type=fraction, metavar="X")
     flag("--weight-decay", "pull of the weights towards 0", type=not_negative, metavar="X")
     flag("--schedule", "how the learning rate changes", choices=config.SCHEDULES)
-    flag("--augment", "shift and mirror images at random", action=argparse.BooleanOptionalAction)
+    flag("--augment", "mirror images at random", action=argparse.BooleanOptionalAction)
     flag("--resize", "enlarge images to N x N", type=positive_int, metavar="N")
     add_device(parser)
     flag("--seed", "of weights, subset, order, dropout and augmentation", type=natural, metavar="N")

@@ -26,7 +26,7 @@ def lines(config: Config, data: Splits, device_line: str) -> list[str]:
     count = f"{len(data.train_labels):,} training images"
     count += " (all)" if config.limit_train is None else chosen
     resized = f", enlarged to {config.resize} x {config.resize}" if config.resize else ""
-    augmented = ", shifted and mirrored at random" if config.augment else ""
+    augmented = ", mirrored at random" if config.augment else ""
     return [
         f"training {config.model} on {on}, {config.epochs} epochs",
         f"device    {device_line}",

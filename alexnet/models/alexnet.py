@@ -25,14 +25,14 @@ def alexnet_small(num_classes: int = 10, in_channels: int = 1) -> nn.Sequential:
         pool1              3 x 3 / 2        16 x 11 x 11
         conv2 relu2 norm2  3 x 3, pad 1     32 x 11 x 11        4,640
         pool2              3 x 3 / 2        32 x  5 x  5
-        conv3 relu3        3 x 3, pad 1     64 x  5 x  5       18,496
-        pool3 flatten      3 x 3 / 2       256
-        fc4 relu4 drop4                    256                 65,792
+        conv3 relu3        3 x 3, pad 1     96 x  5 x  5       27,744
+        pool3 flatten      3 x 3 / 2       384
+        fc4 relu4 drop4                    256                 98,560
         fc5                                 10                  2,570
 
     Images are 28 x 28. Weights begin with He's initialisation, the last layer's with the paper's
     deviation of 0.01, and biases with 0: what is to be good after a minute must not wait for small
-    weights to grow, nor unlearn large logits. Dropout takes a quarter, not the paper's half: a
+    weights to grow, nor unlearn large logits. Dropout takes a fifth, not the paper's half: a
     hidden layer of 256 has less to spare than one of 4096.
     """
     net = nn.Sequential(
@@ -45,13 +45,13 @@ def alexnet_small(num_classes: int = 10, in_channels: int = 1) -> nn.Sequential:
             relu2=nn.ReLU(inplace=True),
             norm2=nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=1.0),
             pool2=nn.MaxPool2d(kernel_size=3, stride=2),
-            conv3=nn.Conv2d(32, 64, kernel_size=3, padding=1),
+            conv3=nn.Conv2d(32, 96, kernel_size=3, padding=1),
             relu3=nn.ReLU(inplace=True),
             pool3=nn.MaxPool2d(kernel_size=3, stride=2),
             flatten=nn.Flatten(),
-            fc4=nn.Linear(64 * 2 * 2, 256),
+            fc4=nn.Linear(96 * 2 * 2, 256),
             relu4=nn.ReLU(inplace=True),
-            drop4=nn.Dropout(0.25),
+            drop4=nn.Dropout(0.2),
             fc5=nn.Linear(256, num_classes),
         )
     )

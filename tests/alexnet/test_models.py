@@ -22,11 +22,11 @@ ALEXNET_SMALL = """
     relu2   ReLU               32 11 11        0
     norm2   LocalResponseNorm  32 11 11        0
     pool2   MaxPool2d          32  5  5        0
-    conv3   Conv2d             64  5  5    18496
-    relu3   ReLU               64  5  5        0
-    pool3   MaxPool2d          64  2  2        0
-    flatten Flatten                 256        0
-    fc4     Linear                  256    65792
+    conv3   Conv2d             96  5  5    27744
+    relu3   ReLU               96  5  5        0
+    pool3   MaxPool2d          96  2  2        0
+    flatten Flatten                 384        0
+    fc4     Linear                  256    98560
     relu4   ReLU                    256        0
     drop4   Dropout                 256        0
     fc5     Linear                   10     2570
@@ -103,7 +103,7 @@ ALEXNET_D2L = """
     20  Linear            10      40970
 """
 TABLES = {
-    "alexnet_small": (ALEXNET_SMALL, 91_914),
+    "alexnet_small": (ALEXNET_SMALL, 133_930),
     "alexnet_2012": (ALEXNET_2012, 60_965_224),
     "alexnet": (ALEXNET, 61_100_840),
     "alexnet_d2l": (ALEXNET_D2L, 46_764_746),

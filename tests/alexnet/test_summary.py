@@ -64,7 +64,7 @@ def test_the_table_adds_up(capsys):
         assert sum(parts) == pytest.approx(
             number(total.split()[-column]), abs=0.05 * len(rows) + 0.05
         )
-    assert number(total.split()[1]) == 91_914
+    assert number(total.split()[1]) == 133_930
 
 
 def test_without_times(capsys):

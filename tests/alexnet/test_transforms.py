@@ -85,21 +85,14 @@ def test_resizing_says_what_it_does_not_do(images, size, error, message):
         resize_batch(images, size)
 
 
-def test_augmentation_shifts_and_mirrors_and_nothing_else(rng):
-    image = rng.integers(1, 256, (28, 28), dtype=np.uint8)  # no zeros: those come from outside
+def test_augmentation_mirrors_and_nothing_else(rng):
+    image = rng.integers(0, 256, (28, 28), dtype=np.uint8)
     batch = np.repeat(image[None], 2000, axis=0)
     out = augment_batch(batch, rng)
     assert out.dtype == np.uint8 and out.shape == batch.shape and out.flags.c_contiguous
-    padded = np.pad(image, 2)
-    possible = {}
-    for top in range(5):
-        for left in range(5):
-            window = padded[top : top + 28, left : left + 28]
-            possible[window.tobytes()] = (top, left, False)
-            possible[window[:, ::-1].tobytes()] = (top, left, True)
-    seen = [possible[result.tobytes()] for result in out]  # KeyError: something else was done
-    assert set(seen) == set(possible.values())  # all fifty occur
-    assert 0.45 < np.mean([flip for _, _, flip in seen]) < 0.55
+    possible = {image.tobytes(): False, image[:, ::-1].tobytes(): True}
+    flips = [possible[result.tobytes()] for result in out]  # KeyError: something else was done
+    assert 0.45 < np.mean(flips) < 0.55
 
 
 def test_augmentation_leaves_its_input_and_follows_the_seed(rng):
