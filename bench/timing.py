@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-WARM_UPS = 5  # rounds before the first sample: memory is mapped, and each kernel knows its faster way
+WARM_UPS = 5  # rounds before the first sample: memory is mapped, and kernels know their faster way
 FEWEST, MOST = 3, 15  # rounds, where their number is left to the time that they take
 SHORTEST = 0.005  # seconds that a sample lasts at least; what is faster is called several times
 PAUSE = 0.015  # seconds between turns: OpenMP's workers spin for some 10 ms after their last job,
