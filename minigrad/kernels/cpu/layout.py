@@ -23,7 +23,7 @@ from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.threads import get_num_threads, parallel
 
 Array = np.ndarray
-Block = tuple[slice, slice]
+Block = tuple[slice, slice]  # rows or channels, and images
 L2_BYTES = 2 << 20  # a core's second-level cache on today's servers; blocks are sized by it
 # Blocks for matrix products: BLAS has blocks of its own within, so that long calls, at which two
 # threads meet seldom, are worth more than a copy that stays in the second-level cache.
