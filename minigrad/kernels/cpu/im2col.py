@@ -2,8 +2,8 @@
 
     columns (C*KH*KW, L*B)    y = W @ columns        gW = g @ columns^T      gcolumns = W^T @ g
 
-for L of the OH*OW positions of B images: some rows of the output at a time, so few that the columns
-stay in cache. Images are innermost (see `layout.py`), so a tap of all those windows is one strided
+for L of the OH*OW positions of B images: some rows of the output at a time, a few megabytes of
+columns. Images are innermost (see `layout.py`), so a tap of all those windows is one strided
 view of the input, all taps are one view of six axes, and a single copy makes the columns. They
 never exist for the whole batch: for AlexNet's second layer they would be 25 times the input.
 `kernels/reference/conv.py` has the same functions as plain loops.
@@ -82,7 +82,7 @@ class _Windows:
         return slab[:, top : top + self.H, left : left + self.W]
 
     def blocks(self, share: Block, itemsize: int) -> Iterator[slice]:
-        """The rows of a thread's share, so many at a time that their columns stay in cache."""
+        """The rows of a thread's share, so many at a time that LONG_BYTES hold their columns."""
         rows, images = share
         row_bytes = self.K * self.OW * (images.stop - images.start) * itemsize
         return blocks(rows.start, rows.stop, fitting(self.OH, row_bytes, LONG_BYTES))

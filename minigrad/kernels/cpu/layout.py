@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.cpu import memory
-from minigrad.kernels.cpu.threads import get_num_threads, parallel
+from minigrad.kernels.cpu.threads import get_num_threads, parallel, ranges
 
 Array = np.ndarray
 Block = tuple[slice, slice]  # rows or channels, and images
@@ -64,7 +64,7 @@ def blocks(start: int, stop: int, step: int) -> Iterator[slice]:
 
 
 def fitting(count: int, nbytes: float, room: int | None = None) -> int:
-    """How many things of `nbytes` fit a core's cache, of at most `count` and at least one."""
+    """How many things of `nbytes` fit `room` (L2_BYTES), of at most `count` and at least one."""
     return max(1, min(count, int((room or L2_BYTES) // max(1, nbytes))))
 
 
@@ -79,8 +79,7 @@ def shares(OH: int, N: int) -> list[Block]:
     uneven = -(-OH // threads) * threads > 1.1 * OH
     split, count = (1, N) if uneven and LONG_RUN * threads <= N else (0, OH)
     parts = max(1, min(threads, count))
-    cuts = [count * i // parts for i in range(parts + 1)]
-    pieces = [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    pieces = [slice(*piece) for piece in ranges(count, parts)]
     return [(everything[0], piece) if split else (piece, everything[1]) for piece in pieces]
 
 

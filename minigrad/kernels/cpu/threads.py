@@ -2,14 +2,14 @@
 
 NumPy lets go of the interpreter lock inside its loops and inside BLAS, so plain threads do run at
 the same time, as long as they meet at the lock seldom: calls have to be few and long. Each thread
-takes one contiguous range (of rows, channels or pixels) and works through it in blocks that fit its
-core's second-level cache, with BLAS held to one thread: two threads that each multiply a small
-matrix in cache beat one multiplication that is split in two. The split depends only on n and the
-number of threads, so the same seed and thread count give the same bits.
+takes one contiguous range (of rows, channels or pixels) and works through it block by block, with
+BLAS held to one thread: its own threads would look for more work on the cores that ours need. The
+split depends only on n and the number of threads, so the same seed and thread count give the same
+bits.
 
 Whether the ranges had better run side by side or one after the other is a matter of the machine and
-the hour: to wake a thread takes 10 us here and, on a virtual machine with busy neighbours, more
-than many a kernel. So the clock decides, for each kernel and size, and the bits do not change.
+the hour: where other programs want the same cores, two threads that wait for each other are slower
+than one. So the clock decides, for each kernel and size, and the bits do not change.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ from typing import Any
 
 import numpy as np
 
-# A kernel that one core ends in less time than this, in nanoseconds, runs on one: waking another
-# thread takes 20 us on a good day and 100 us on a virtual machine whose cores are shared.
+Range = tuple[int, int]
+Error = BaseException | None
+# A kernel that one core ends in less time than this, in nanoseconds, runs on one: to wake another
+# thread and to hear from it took 17 to 120 us on the virtual machine this was measured on.
 ENOUGH_WORK = 300_000
 
 
@@ -128,24 +130,28 @@ def parallel(
         fn(0, n)
         return
     parts = min(_num_threads, n) if work >= ENOUGH_WORK else 1
-    cuts = [n * i // parts for i in range(parts + 1)]
     with one_blas_thread() if blas else nullcontext():
         if parts == 1:
             errors = [_run(fn, 0, n)]
         else:
             way = _way(fn, n, parts, work)
             began = time.perf_counter()
-            errors = way.run(fn, cuts)
+            errors = way.run(fn, ranges(n, parts))
             way.seconds.append(time.perf_counter() - began)
     for error in errors:
         if error is not None:
             raise error
 
 
+def ranges(n: int, parts: int) -> list[Range]:
+    """0..n-1 in contiguous (start, stop), as even as can be."""
+    return [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
+
+
 class _Way:
     """A way to run the ranges of one kernel and size, and how long it took of late."""
 
-    def __init__(self, run: Callable[..., list[BaseException | None]]) -> None:
+    def __init__(self, run: Callable[..., list[Error]]) -> None:
         self.run = run
         self.seconds: deque[float] = deque(maxlen=5)
 
@@ -155,15 +161,16 @@ class _Way:
         return median * WORTH_A_CORE if self.run is _side_by_side else median
 
 
-def _side_by_side(fn: Callable[[int, int], Any], cuts: list[int]) -> list[BaseException | None]:
+def _side_by_side(fn: Callable[[int, int], Any], parts: list[Range]) -> list[Error]:
     ended: SimpleQueue = SimpleQueue()
-    for i in range(1, len(cuts) - 1):
-        _send((fn, cuts[i], cuts[i + 1], ended), i - 1)
-    return [_run(fn, 0, cuts[1]), *(ended.get() for _ in cuts[2:])]
+    own, *others = parts
+    for worker, part in enumerate(others):
+        _send((fn, *part, ended), worker)
+    return [_run(fn, *own), *(ended.get() for _ in others)]
 
 
-def _in_turn(fn: Callable[[int, int], Any], cuts: list[int]) -> list[BaseException | None]:
-    return [_run(fn, start, stop) for start, stop in zip(cuts, cuts[1:], strict=False)]
+def _in_turn(fn: Callable[[int, int], Any], parts: list[Range]) -> list[Error]:
+    return [_run(fn, *part) for part in parts]
 
 
 WORTH_A_CORE = 1.2  # two threads make other programs wait, and are waited for by each other
@@ -184,7 +191,7 @@ def _way(fn: Callable[..., Any], *size: float) -> _Way:
     return faster if next(runs) % TRY_AGAIN else slower
 
 
-def _run(fn: Callable[[int, int], Any], start: int, stop: int) -> BaseException | None:
+def _run(fn: Callable[[int, int], Any], start: int, stop: int) -> Error:
     """Call fn(start, stop); returns the error that it raised."""
     _inside.busy = True
     try:

@@ -143,7 +143,7 @@ def _chunks(y: Array, numbers_a_tile: int) -> list[Block]:
 def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) -> Array:
     """`matrix` (t*t, k*k) applied to the k*k tiles of x (C, H, W, B), 4 apart: (t*t, C, P).
 
-    Threads take channels, and some of them at a time, so that their tiles stay in cache.
+    Threads take channels, as many at a time as LONG_BYTES hold tiles of.
     """
     C, B, TH = len(x), x.shape[3], rows.stop - rows.start
     k, P = math.isqrt(matrix.shape[1]), TH * TW * B
