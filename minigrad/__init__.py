@@ -28,7 +28,7 @@ from minigrad.dtypes import (
 )
 from minigrad.gradcheck import gradcheck
 from minigrad.kernels.cpu.memory import empty_cache
-from minigrad.kernels.cpu.threads import get_num_threads, set_num_threads
+from minigrad.kernels.cpu.cores import get_num_threads, set_num_threads
 from minigrad.ops import (
     abs, add, all, allclose, amax, amin, any, argmax, argmin, cat, chunk, clone, conv2d, div, eq,
     equal, exp, flatten, ge, gt, is_floating_point, is_tensor, isfinite, isinf, isnan, le, log,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import backend, dtypes
+from minigrad import backend, dtypes, kernels
 from minigrad.backend import Device
 from minigrad.tensor import Tensor, array_from
 
@@ -34,7 +34,7 @@ def tensor(
         TypeError: its dtype is not supported.
     """
     array = array_from(data, dtype)
-    return _place(array.copy(), None, device, requires_grad)
+    return _place(kernels.of(array).copy(array), None, device, requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -79,7 +79,8 @@ def zeros(
     *size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False
 ) -> Tensor:
     """Zeros, float32 unless a dtype is given."""
-    return _place(np.zeros(_size(size), dtype or dtypes.DEFAULT), None, device, requires_grad)
+    array = kernels.cpu.zeros(_size(size), dtype or dtypes.DEFAULT)
+    return _place(array, None, device, requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False) -> Tensor:
@@ -91,7 +92,8 @@ def empty(
     *size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False
 ) -> Tensor:
     """Memory that holds anything, to be written before it is read."""
-    return _place(np.empty(_size(size), dtype or dtypes.DEFAULT), None, device, requires_grad)
+    array = kernels.cpu.empty(_size(size), dtype or dtypes.DEFAULT)
+    return _place(array, None, device, requires_grad)
 
 
 def eye(n: Int, m: Int | None = None, *, dtype: Any = None, device: Any = None) -> Tensor:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
-from minigrad import backend
+from minigrad import backend, kernels
 from minigrad.autograd import enable_grad
 from minigrad.backend import Array
 from minigrad.tensor import Tensor
@@ -182,7 +182,7 @@ def check_at_least_zero(name: str, value: float) -> None:
 def zeros_like(p: Array) -> Array:
     """Zeros of the shape, dtype and device of `p`, contiguous."""
     with backend.use_device_of(p):
-        return backend.array_module(p).zeros(p.shape, p.dtype)
+        return kernels.of(p).zeros(p.shape, p.dtype)
 
 
 def _like(value: Any, p: Tensor, name: str) -> Any:
@@ -194,4 +194,6 @@ def _like(value: Any, p: Tensor, name: str) -> Any:
             f"loaded state dict holds {name!r} of shape {tuple(value.shape)} for a parameter of "
             f"shape {tuple(p.shape)}: it belongs to another network"
         )
-    return backend.to_device(value, p.device).astype(p.dtype)
+    entry = zeros_like(p.array)
+    entry[...] = backend.to_device(value, p.device)
+    return entry

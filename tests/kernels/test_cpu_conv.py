@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minigrad.kernels import reference
-from minigrad.kernels.cpu import conv, im2col, threads, winograd
+from minigrad.kernels.cpu import conv, cores, im2col, winograd
 
 # The bounds that the files state: the error's norm over the result's, by algorithm and dtype.
 BOUNDS = {
@@ -147,7 +147,7 @@ def test_forcing_an_algorithm(monkeypatch):
 @pytest.mark.parametrize("forced", ["im2col", "winograd"], indirect=True)
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_same_bits_twice(forced, count, monkeypatch):
-    monkeypatch.setattr(threads, "_num_threads", count)
+    monkeypatch.setattr(cores, "_num_threads", count)
     x, w, b, g, _, options = arrays(BOTH["many_images"], np.float32)
     for kernel, args in (
         (conv.conv2d, (x, w, b)), (conv.conv2d_backward_input, (g, w, x.shape)),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minigrad.kernels import cpu
-from minigrad.kernels.cpu import layout, threads
+from minigrad.kernels.cpu import cores, layout
 
 rng = np.random.default_rng(2012)
 PAD = (1, 1, 1, 1)
@@ -79,7 +79,7 @@ def test_elementwise_kernels_keep_the_order_they_are_given() -> None:
 def test_shares_cover_every_position_once(
     count: int, rows: int, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(threads, "_num_threads", count)
+    monkeypatch.setattr(cores, "_num_threads", count)
     seen = np.zeros((rows, images), int)
     shares = layout.shares(rows, images)
     for share in shares:

@@ -1,6 +1,6 @@
-"""The CPU kernels: NumPy, threads and cache-sized blocks.
+"""The CPU kernels: NumPy, all cores and cache-sized blocks.
 
-Start with `layout.py`; `threads.py` and `memory.py` are what makes all of them fast.
+Start with `layout.py`; `memory.py`, `workers.py` and `cores.py` are what makes all of them fast.
 """
 
 from minigrad.kernels.cpu.conv import (

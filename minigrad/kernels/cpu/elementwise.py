@@ -1,4 +1,4 @@
-"""Elementwise arithmetic: NumPy's own functions, spread over threads, into pooled memory.
+"""Elementwise arithmetic: NumPy's own functions, spread over cores, into pooled memory.
 
 A large array is split along its first axis (or flat, where all operands lie in one piece), so that
 every function here runs at memory speed. Functions of several steps go through their range in
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.cores import parallel
 from minigrad.kernels.cpu.layout import blocks, by_channel
 from minigrad.kernels.cpu.matmul import matmul
-from minigrad.kernels.cpu.threads import parallel
 
 SMALL = 32 * 1024  # elements; below this, not even blocks are worth their while
 BLOCK = 64 * 1024  # elements of one operand in cache, for functions of several steps
@@ -75,7 +75,7 @@ def _ufunc(ufunc: np.ufunc) -> Callable[..., Any]:
         return _run(lambda *args: ufunc(*args[:-1], out=args[-1]), operands, dtype, blocked=False)
 
     kernel.__name__ = ufunc.__name__
-    kernel.__doc__ = f"`numpy.{ufunc.__name__}`, threaded."
+    kernel.__doc__ = f"`numpy.{ufunc.__name__}`, on all cores."
     return kernel
 
 
@@ -188,6 +188,6 @@ def sum_over_channels(g: np.ndarray) -> np.ndarray:
     if g.ndim == 2:
         return matmul(np.ones((1, len(g)), g.dtype), g)[0]
     lines = by_channel(g)  # (O, P), each summed pairwise
-    gb = np.empty(len(lines), np.float32 if g.dtype == np.float16 else g.dtype)
+    gb = memory.empty(len(lines), np.float32 if g.dtype == np.float16 else g.dtype)
     parallel(lambda i, j: np.sum(lines[i:j], 1, gb.dtype, gb[i:j]), len(lines), g.size)
     return gb.astype(g.dtype, copy=False)

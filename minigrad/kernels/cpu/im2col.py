@@ -18,6 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.cores import parallel
 from minigrad.kernels.cpu.half import in_single
 from minigrad.kernels.cpu.layout import (
     LONG_BYTES,
@@ -29,7 +30,6 @@ from minigrad.kernels.cpu.layout import (
     region,
     shares,
 )
-from minigrad.kernels.cpu.threads import parallel
 from minigrad.kernels.geometry import Pad, Pair, output_shape, span, tap_positions
 
 Array = np.ndarray
@@ -82,7 +82,7 @@ class _Windows:
         return slab[:, top : top + self.H, left : left + self.W]
 
     def blocks(self, share: Block, itemsize: int) -> Iterator[slice]:
-        """The rows of a thread's share, so many at a time that LONG_BYTES hold their columns."""
+        """The rows of a core's share, so many at a time that LONG_BYTES hold their columns."""
         rows, images = share
         row_bytes = self.K * self.OW * (images.stop - images.start) * itemsize
         return blocks(rows.start, rows.stop, fitting(self.OH, row_bytes, LONG_BYTES))
@@ -91,8 +91,8 @@ class _Windows:
         """The nanoseconds that one core needs for the product: it multiplies 25 pairs in one."""
         return self.N * self.OH * self.OW * self.K * O / 25
 
-    def for_each_share(self, run: Callable[[int, Block], Any], O: int) -> int:
-        """Call `run(i, share)` for each thread's share of the output; returns how many."""
+    def for_each_share(self, run: Callable[[int, Block], Any], O: int) -> None:
+        """Call `run(i, share)` for each core's share of the output."""
         all_shares = shares(self.OH, self.N)
 
         def fn(start: int, stop: int) -> None:
@@ -100,7 +100,6 @@ class _Windows:
                 run(i, all_shares[i])
 
         parallel(fn, len(all_shares), self.work(O), blas=True)
-        return len(all_shares)
 
 
 def _by_group(x: Array, groups: int) -> Array:
@@ -186,23 +185,21 @@ def conv2d_backward_weight(
     """gw = g @ columns^T, summed over the batch: (N, O, OH, OW), (N, C, H, W) -> w_shape."""
     windows = _Windows(x.shape, (w_shape[2], w_shape[3]), stride, pad, dilation)
     O = w_shape[0]
-    partial: dict[int, Array] = {}
+    parts = len(shares(windows.OH, windows.N))
+    partial = memory.zeros((parts, groups, O // groups, windows.K // groups), x.dtype)
 
     def run(i: int, share: Block) -> None:
         x_share, g_share = images_last(x)[..., share[1]], images_last(g)[..., share[1]]
-        total: Any = None
         for rows in windows.blocks(share, x.itemsize):
             columns = _by_group(windows.columns(x_share, rows), groups)
             G = _by_group(g_share[:, rows], groups)
-            product = memory.empty((groups, O // groups, windows.K // groups), x.dtype)
-            np.matmul(G, columns.swapaxes(1, 2), out=product)
-            total = product if total is None else np.add(total, product, out=total)
-        partial[i] = total
+            partial[i] += np.matmul(G, columns.swapaxes(1, 2))
 
     gw = memory.zeros(w_shape, x.dtype)
     if x.size and g.size:
-        for i in range(windows.for_each_share(run, O)):  # in order: the same bits every time
-            gw += partial[i].reshape(w_shape)
+        windows.for_each_share(run, O)
+        for part in partial:  # in order: the same bits every time
+            gw += part.reshape(w_shape)
     return gw
 
 

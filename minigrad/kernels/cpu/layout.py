@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.cpu import memory
-from minigrad.kernels.cpu.threads import get_num_threads, parallel, ranges
+from minigrad.kernels.cpu.cores import get_num_threads, parallel, ranges
 
 Array = np.ndarray
 Block = tuple[slice, slice]  # rows or channels, and images
 L2_BYTES = 2 << 20  # a core's second-level cache on today's servers; blocks are sized by it
-# Blocks for matrix products: BLAS has blocks of its own within, so that long calls, at which two
-# threads meet seldom, are worth more than a copy that stays in the second-level cache.
+# Blocks for matrix products: BLAS has blocks of its own within, so that long calls are worth more
+# than a copy that stays in the second-level cache.
 LONG_BYTES = 8 << 20
 LONG_RUN = 16  # images: a share of fewer makes runs too short
 
@@ -69,16 +69,16 @@ def fitting(count: int, nbytes: float, room: int | None = None) -> int:
 
 
 def shares(OH: int, N: int) -> list[Block]:
-    """The (rows, images) of OH x N that each thread takes.
+    """The (rows, images) of OH x N that each core takes.
 
     Rows, because that leaves the runs of images whole; but where the rows do not come out even (5
-    on two threads) and there are images enough, a part of the images.
+    on two cores) and there are images enough, a part of the images.
     """
-    threads = get_num_threads()
+    cores = get_num_threads()
     everything = slice(0, OH), slice(0, N)
-    uneven = -(-OH // threads) * threads > 1.1 * OH
-    split, count = (1, N) if uneven and LONG_RUN * threads <= N else (0, OH)
-    parts = max(1, min(threads, count))
+    uneven = -(-OH // cores) * cores > 1.1 * OH
+    split, count = (1, N) if uneven and LONG_RUN * cores <= N else (0, OH)
+    parts = max(1, min(cores, count))
     pieces = [slice(*piece) for piece in ranges(count, parts)]
     return [(everything[0], piece) if split else (piece, everything[1]) for piece in pieces]
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.cores import parallel
 from minigrad.kernels.cpu.half import in_single
 from minigrad.kernels.cpu.layout import blocks, by_channel, empty_maps, fitting
-from minigrad.kernels.cpu.threads import parallel
 
 
 @in_single
@@ -73,7 +73,7 @@ def local_response_norm_backward(
 
 
 class _Work:
-    """One thread's scratch arrays, and the steps that forward and backward share."""
+    """One core's scratch arrays, and the steps that forward and backward share."""
 
     def __init__(self, lines: np.ndarray, size: int, alpha: float, beta: float, k: float) -> None:
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k

@@ -1,7 +1,7 @@
-"""Matrix products: BLAS, with each thread of ours taking a share of the work.
+"""Matrix products: BLAS, with each core taking a share of the work.
 
 BLAS's own threads are never used, not even for small products: after each of theirs they keep
-looking for more work for a while, on the very cores that our threads need next.
+looking for more work for a while, on the very cores that are needed next.
 
 Next: `conv.py`.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.kernels.cpu import memory
-from minigrad.kernels.cpu.threads import one_blas_thread, parallel
+from minigrad.kernels.cpu.cores import one_blas_thread, parallel
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -1,60 +1,155 @@
-"""A pool of memory that is already mapped, behind `empty` and `zeros`.
+"""Memory that is mapped once and that every core's process sees, behind `empty` and `zeros`.
 
 A fresh large array costs more than the arithmetic that fills it: the kernel must find, clear and
 map each of its pages, and NumPy gives them all back when the array dies. A training step asks for
 the same sizes again and again, so this file keeps a dead array's memory for the next array of its
 size class. Nothing has to be released by hand: a `_Lease` stands between an array (with all its
 views) and its block, and hands the block back when the last view is gone.
+
+The blocks lie in an `Arena`, a file without a name that is mapped whole, so that the processes of
+`workers.py` work on the very same arrays.
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
+import mmap
 import os
+import tempfile
 import threading
 from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 
-SMALLEST_BLOCK = 64 * 1024  # bytes; smaller arrays are left to NumPy, whose malloc reuses them
+ADDRESSES = 1 << 42  # bytes an arena may give out; one takes memory only when it is written to
+LARGE = 64 * 1024  # bytes; blocks from here on are whole pages
 ALIGNMENT = 64  # bytes: a cache line, and a full AVX-512 register
+Block = memoryview  # of bytes; no array, as NumPy would take the base of a view's base
+
+
+class Arena:
+    """Addresses that several processes can map. Where the system has none to give, `size` is 0.
+
+    Args:
+        file: the descriptor of another process's arena, to see what lies there. Without one this is
+            a new arena, which gives out its addresses by `take`.
+    """
+
+    def __init__(self, file: int | None = None) -> None:
+        self.map: Any = b""
+        self.released: dict[int, list[Block]] = {}  # by size: addresses without memory
+        self.taken = 0 if file is None else ADDRESSES
+        try:
+            self.file = _nameless_file() if file is None else file
+            self.map = mmap.mmap(self.file, ADDRESSES)
+        except (OSError, ValueError, OverflowError):  # a limit on addresses: see `_Pool.take`
+            if file is not None:
+                raise
+        self.size = len(self.map)
+        self.bytes = np.frombuffer(self.map, np.uint8)
+        self.address = self.bytes.ctypes.data
+
+    def take(self, size: int) -> Block | None:
+        """`size` bytes that nobody uses, or None where there are none left."""
+        if self.released.get(size):
+            return self.released[size].pop()
+        start = self.taken
+        if size >= LARGE:
+            start += -start % mmap.PAGESIZE
+        if start + size > self.size:
+            return None
+        self.taken = start + size
+        return memoryview(self.map)[start : start + size]
+
+    def release(self, block: Block) -> None:
+        """Give the memory of `block` back to the system, and keep its addresses."""
+        offset = self.offset(np.frombuffer(block, np.uint8))
+        if offset is None:
+            return  # NumPy's, which frees it
+        if len(block) >= LARGE and hasattr(mmap, "MADV_REMOVE"):
+            self.map.madvise(mmap.MADV_REMOVE, offset, len(block))
+        self.released.setdefault(len(block), []).append(block)
+
+    def offset(self, array: np.ndarray) -> int | None:
+        """Where in the arena `array` begins; None where it lies elsewhere."""
+        offset = array.__array_interface__["data"][0] - self.address
+        return offset if 0 <= offset < self.size else None
+
+    def make_private(self) -> None:
+        """In a forked child: keep the arrays that lie here as they are now, whatever the parent
+        does to its own. A fork shares a shared mapping, where other memory would be copied."""
+        if not self.taken:
+            return
+        libc, void = ctypes.CDLL(None, use_errno=True), ctypes.c_void_p
+        libc.mmap.argtypes = [void, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+        libc.mmap.restype = void
+        access, how = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | 0x10  # MAP_FIXED
+        if libc.mmap(self.address, self.taken, access, how, self.file, 0) != self.address:
+            raise OSError(ctypes.get_errno(), "cannot copy the arrays of the parent process")
+        pages = self.bytes[: self.taken : mmap.PAGESIZE]
+        np.bitwise_or(pages, 0, out=pages)  # a write, which makes the page this process's own
+
+
+def _nameless_file() -> int:
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("minigrad")
+    else:
+        with tempfile.TemporaryFile() as named:
+            file = os.dup(named.fileno())
+    os.truncate(file, ADDRESSES)
+    return file
 
 
 class _Pool:
     """Free blocks by size class, the classes in least-recently-used order."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, arena: Arena, limit: int) -> None:
+        self.arena = arena
         self.limit = limit  # bytes held free at most
         self.lock = threading.RLock()  # re-entrant: the garbage collector may run `give` anywhere
-        self.clear()
+        self.free: OrderedDict[int, list[Block]] = OrderedDict()
+        self.free_bytes = self.used_bytes = 0
 
-    def clear(self) -> None:
-        self.free: OrderedDict[int, list[np.ndarray]] = OrderedDict()
-        self.free_bytes = 0
-
-    def take(self, size: int) -> tuple[np.ndarray, int]:
-        """A block of at least `size` bytes, and its size: the smallest free one that fits well."""
+    def take(self, size: int) -> Block:
+        """A block of at least `size` bytes: the smallest free one that fits well, or a new one."""
         with self.lock:
-            fitting = [n for n, blocks in self.free.items() if blocks and size <= n <= 2 * size]
-            if fitting:
-                size = min(fitting)
+            if not self.free.get(size) and size >= LARGE:
+                larger = [n for n, blocks in self.free.items() if blocks and size < n <= 2 * size]
+                size = min(larger, default=size)
+            self.used_bytes += size
+            if self.free.get(size):
                 self.free_bytes -= size
-                return self.free[size].pop(), size
-        return np.empty(size + ALIGNMENT, np.uint8), size
+                return self.free[size].pop()
+            block = self.arena.take(size)
+        return _numpys(size) if block is None else block
 
-    def give(self, size: int, block: np.ndarray) -> None:
+    def give(self, block: Block) -> None:
         with self.lock:
+            size = len(block)
             self.free.setdefault(size, []).append(block)
             self.free.move_to_end(size)
             self.free_bytes += size
-            while self.free_bytes > self.limit:
-                oldest, blocks = next(iter(self.free.items()))
-                if not blocks:
-                    del self.free[oldest]
-                    continue
-                blocks.pop()
-                self.free_bytes -= oldest
+            self.used_bytes -= size
+            self.shrink(self.limit)
+
+    def shrink(self, limit: int) -> None:
+        """Hold at most `limit` bytes free; the sizes used longest ago go first."""
+        while self.free_bytes > limit:
+            oldest, blocks = next(iter(self.free.items()))
+            if not blocks:
+                del self.free[oldest]
+                continue
+            self.arena.release(blocks.pop())
+            self.free_bytes -= oldest
+
+
+def _numpys(size: int) -> Block:
+    """Aligned bytes that this process alone sees, where the arena has none."""
+    block = np.empty(size + ALIGNMENT, np.uint8)
+    start = -block.ctypes.data % ALIGNMENT
+    return memoryview(block.data)[start : start + size]
 
 
 def _limit() -> int:
@@ -62,52 +157,39 @@ def _limit() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
 
 
-_pool = _Pool(_limit())
+_pool = _Pool(Arena(), _limit())
 
 
-def _new_pool() -> None:
-    """A forked child starts with a pool of its own: the parent's lock may be held for ever."""
-    global _pool
-    _pool = _Pool(_limit())
+def arena() -> Arena:
+    """Where this process's arrays lie."""
+    return _pool.arena
 
 
-os.register_at_fork(after_in_child=_new_pool)
+class _Lease(np.ndarray):
+    """The base of a pooled array: bytes on a block, alive as long as any view looks at them."""
 
-
-class _Lease:
-    """The base object of a pooled array: alive as long as any view looks at the block."""
-
-    __slots__ = ("__array_interface__", "block", "size")
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, nbytes: int) -> None:
-        self.block, self.size = _pool.take(_size_class(nbytes))
-        address = self.block.ctypes.data
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": shape,
-            "typestr": dtype.str,
-            "data": (address + -address % ALIGNMENT, False),
-        }
+    block: Block
+    pool: _Pool
 
     def __del__(self) -> None:
-        if hasattr(self, "size"):  # not where there was no memory for the block
-            _pool.give(self.size, self.block)
+        if self.pool is _pool:  # else this is a fork, and the block one of its parent's
+            self.pool.give(self.block)
 
 
 def _size_class(nbytes: int) -> int:
     """Round up to one of eight steps an octave, so that at most an eighth is wasted."""
-    step = 1 << max(nbytes.bit_length() - 4, 12)
-    return -(-nbytes // step) * step
+    step = 1 << max(nbytes.bit_length() - 4, ALIGNMENT.bit_length() - 1)
+    return max(1, -(-nbytes // step)) * step
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An uninitialised C-contiguous array of `shape`, from the pool where it is large."""
+    """An uninitialised C-contiguous array of `shape`, which all processes see."""
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     dtype = np.dtype(dtype)
-    nbytes = math.prod(shape) * dtype.itemsize
-    if nbytes < SMALLEST_BLOCK:
-        return np.empty(shape, dtype)
-    return np.asarray(_Lease(shape, dtype, nbytes))
+    block = _pool.take(_size_class(math.prod(shape) * dtype.itemsize))
+    lease = _Lease(len(block), np.uint8, block)
+    lease.block, lease.pool = block, _pool
+    return np.ndarray(shape, dtype, lease)
 
 
 def zeros(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -117,12 +199,52 @@ def zeros(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
     return out
 
 
+def is_shared(array: np.ndarray) -> bool:
+    """Whether the workers' processes see this very array, and not a copy."""
+    return _pool.arena.offset(array) is not None
+
+
 def empty_cache() -> None:
     """Return the pool's free memory to the operating system."""
     with _pool.lock:
-        _pool.clear()
+        _pool.shrink(0)
 
 
 def cached_bytes() -> int:
     """Bytes that lie free in the pool."""
     return _pool.free_bytes
+
+
+def used_bytes() -> int:
+    """Bytes of the pool that living arrays hold."""
+    return _pool.used_bytes
+
+
+# ------------------------------------------------------------------------------------------ forks
+# The parent waits until its child has copied what it inherits: the pipe's end closes.
+
+_copied: tuple[int, int]
+
+
+def _before_fork() -> None:
+    global _copied
+    _copied = os.pipe()
+
+
+def _after_in_parent() -> None:
+    os.close(_copied[1])
+    os.read(_copied[0], 1)
+    os.close(_copied[0])
+
+
+def _after_in_child() -> None:
+    global _pool
+    _pool.arena.make_private()
+    for end in _copied:
+        os.close(end)
+    _pool = _Pool(Arena(), _limit())  # the lock of the old one may be held for ever
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child
+)

@@ -1,4 +1,4 @@
-"""Batch normalisation on the CPU: threads take channels, and a channel stays in the cache.
+"""Batch normalisation on the CPU: cores take channels, and a channel stays in the cache.
 
 The numbers of a channel (its pixels in every image of the batch, one line: see `layout.py`) come
 from memory once; mean and variance, or the sums and the gradient of the backward, are then made in
@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.cores import parallel
 from minigrad.kernels.cpu.half import in_single
 from minigrad.kernels.cpu.layout import blocks, by_channel, empty_maps, fitting
-from minigrad.kernels.cpu.threads import parallel
 
 PIECE = 4096  # numbers that are summed in the dtype of x; the sums of pieces are added in float64
 
@@ -34,7 +34,7 @@ def batch_norm_stats(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     lines = by_channel(x)  # (C, P)
     C, P = lines.shape
-    mean, var = np.empty((2, C, 1), x.dtype)
+    mean, var = memory.empty((2, C, 1), x.dtype)
 
     def run(start: int, stop: int) -> None:
         for channels in blocks(start, stop, fitting(C, 2 * P * x.itemsize)):
@@ -95,7 +95,7 @@ def batch_norm_backward(
     n = max(1, P)
     mean, invstd = mean[:, None], invstd[:, None]
     scale = invstd if w is None else w[:, None] * invstd
-    gw, gb = np.empty((2, C, 1), g.dtype)
+    gw, gb = memory.empty((2, C, 1), g.dtype)
 
     def run(start: int, stop: int) -> None:
         for channels in blocks(start, stop, fitting(C, 4 * P * x.itemsize)):

@@ -1,7 +1,7 @@
 """One step of an optimizer on the CPU, in place and in one pass over the memory.
 
 Written as array expressions, Adam walks over a large parameter some twenty times, and memory is
-slower than arithmetic. Here each thread takes a block of elements at a time and finishes with them
+slower than arithmetic. Here each core takes a block of elements at a time and finishes with them
 before it goes on. The formulas stand in `minigrad/optim/sgd.py` and `minigrad/optim/adam.py`.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigrad.kernels.cpu import memory, threads
+from minigrad.kernels.cpu import cores, memory
 
 BLOCK = 128 * 1024  # elements: p, g, buf and two scratch arrays in float32 are 2.5 MiB
 
@@ -114,10 +114,10 @@ def _in_blocks(update: Callable[..., None], g: np.ndarray, *changed: np.ndarray)
                 blocks = [array[start : start + BLOCK] for array in flat]
                 update(s[: blocks[0].size], t[: blocks[0].size], *blocks)
 
-    if size <= BLOCK:
-        run(0, 1)  # a bias is done before a second thread would have woken up
-    else:
-        threads.parallel(run, -(-size // BLOCK), size)
+    if all(map(memory.is_shared, flat[1:])):
+        cores.parallel(run, -(-size // BLOCK), size)
+    else:  # somebody else's memory, which other processes cannot write to
+        run(0, -(-size // BLOCK))
     for array, copy in zip(changed, flat[1:], strict=True):
         if not array.flags.c_contiguous:
             array[...] = copy.reshape(array.shape)

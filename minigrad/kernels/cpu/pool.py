@@ -1,7 +1,7 @@
 """Pooling on the CPU: maxima and averages in few passes over maps that stay in cache.
 
 A window is separable: first its rows, then what became of them down the columns, KH + KW steps
-instead of KH*KW. Each step works on whole maps, one slice of them a tap (see `layout.py`). Threads
+instead of KH*KW. Each step works on whole maps, one slice of them a tap (see `layout.py`). Cores
 take channels. `reference/pool.py` has the obvious loops.
 """
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from minigrad.kernels import geometry
 from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.cores import parallel
 from minigrad.kernels.cpu.half import in_single
 from minigrad.kernels.cpu.layout import Block, channel_blocks, empty_maps, images_last, region
-from minigrad.kernels.cpu.threads import parallel
 from minigrad.kernels.geometry import Pad, Pair
 
 Array = np.ndarray
@@ -56,7 +56,7 @@ class _Windows:
         return (oh, ow), (h, w)
 
     def in_blocks(self, run: Callable[[Block], None], bytes_a_position: int) -> None:
-        """Call `run` on blocks of (channels, images), in threads."""
+        """Call `run` on blocks of (channels, images), on all cores."""
         nbytes = self.height * self.width * bytes_a_position
 
         def fn(start: int, stop: int) -> None:

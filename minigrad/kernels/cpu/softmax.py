@@ -12,17 +12,17 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigrad.kernels.cpu import memory, threads
+from minigrad.kernels.cpu import cores, memory
 from minigrad.kernels.cpu.half import in_single
 
-SMALL = 1 << 16  # numbers; fewer are done before a second thread is awake
+SMALL = 1 << 16  # numbers; fewer are done before a worker has heard of them
 
 
 def _split(run: Callable[[int, int], None], lines: np.ndarray) -> None:
     if 0 < lines.size < SMALL:
         run(0, len(lines))
     elif lines.size:
-        threads.parallel(run, len(lines), lines.size)
+        cores.parallel(run, len(lines), lines.size)
 
 
 def _lines(x: np.ndarray, axis: int) -> np.ndarray:

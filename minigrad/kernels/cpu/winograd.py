@@ -27,6 +27,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.cores import parallel
 from minigrad.kernels.cpu.layout import (
     LONG_BYTES,
     LONG_RUN,
@@ -38,7 +39,6 @@ from minigrad.kernels.cpu.layout import (
     region,
 )
 from minigrad.kernels.cpu.matmul import matmul
-from minigrad.kernels.cpu.threads import parallel
 from minigrad.kernels.geometry import Pad
 
 Array = np.ndarray
@@ -143,7 +143,7 @@ def _chunks(y: Array, numbers_a_tile: int) -> list[Block]:
 def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) -> Array:
     """`matrix` (t*t, k*k) applied to the k*k tiles of x (C, H, W, B), 4 apart: (t*t, C, P).
 
-    Threads take channels, as many at a time as LONG_BYTES hold tiles of.
+    Cores take channels, as many at a time as LONG_BYTES hold tiles of.
     """
     C, B, TH = len(x), x.shape[3], rows.stop - rows.start
     k, P = math.isqrt(matrix.shape[1]), TH * TW * B
@@ -167,7 +167,7 @@ def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) 
 
 
 def _products(a: Array, b: Array) -> Array:
-    """a @ b for each of the t*t elements, of which threads take some."""
+    """a @ b for each of the t*t elements, of which cores take some."""
     out = memory.empty((*a.shape[:-1], b.shape[-1]), a.dtype)
     work = out.size * a.shape[-1] / 25
     parallel(lambda i, j: np.matmul(a[i:j], b[i:j], out=out[i:j]), len(a), work, blas=True)

@@ -1,0 +1,234 @@
+"""Kernels on several cores: `parallel(fn, n)` splits range(n) over a few processes.
+
+Each takes one contiguous range (of rows, channels or pixels) and works through it block by block,
+with BLAS held to one thread: its own threads would look for more work on the cores that ours need.
+The split depends only on n and the number of processes, so the same seed and number give the same
+bits. The number is called that of threads, as in PyTorch; why they are none is in `workers.py`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import math
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from minigrad.kernels.cpu import memory, workers
+from minigrad.kernels.cpu.workers import Error, Range, Worker
+
+# A kernel that one core ends in less time than this, in nanoseconds, runs on one: to pack it, to
+# send it and to hear from it takes 60 to 150 us.
+ENOUGH_WORK = 150_000
+
+
+def _available_cores() -> int:
+    """Cores that this process may use: its affinity, cut by a cgroup's quota where one is set."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+        if quota != "max":
+            return max(1, min(cores or 1, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        pass  # no cgroup v2 here: the affinity is all there is to know
+    return cores or 1
+
+
+def _initial_threads() -> int:
+    text = os.environ.get("MINIGRAD_NUM_THREADS", "")
+    if not text:
+        return _available_cores()
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"MINIGRAD_NUM_THREADS must be a positive integer, got {text!r}")
+    return int(text)
+
+
+_num_threads = _initial_threads()
+_inside = threading.local()  # .busy is set while this thread runs a range
+
+
+def get_num_threads() -> int:
+    """How many cores the CPU kernels use."""
+    return _num_threads
+
+
+def set_num_threads(n: int) -> None:
+    """Use `n` cores in the CPU kernels.
+
+    The default is MINIGRAD_NUM_THREADS, else the cores that this process may use.
+
+    Raises:
+        ValueError: n is not a positive integer.
+    """
+    global _num_threads
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(f"set_num_threads expects a positive integer, got {n!r}")
+    _num_threads = n
+
+
+def parallel(
+    fn: Callable[[int, int], Any], n: int, work: float = math.inf, blas: bool = False
+) -> None:
+    """Call `fn(start, stop)` on contiguous ranges that cover range(n), one range a core.
+
+    What `fn` computes it must write into arrays of `memory.empty`: other processes see nothing
+    else. Runs inline, as `fn(0, n)`, where there is nothing to split, when it is called from inside
+    another range, or where all its `work` is less than ENOUGH_WORK. An error in any range is raised
+    here, after all have ended.
+
+    Args:
+        work: the nanoseconds that one core would need; a rough guess will do.
+        blas: hold BLAS to one thread, which a `fn` that multiplies matrices needs.
+    """
+    if n <= 0:
+        return
+    if getattr(_inside, "busy", False):
+        fn(0, n)
+        return
+    parts = min(_num_threads, n) if work >= ENOUGH_WORK else 1
+    with one_blas_thread() if blas else nullcontext():
+        if parts == 1:
+            errors = [_run(fn, 0, n)]
+        else:
+            errors = _team.run(fn, ranges(n, parts))
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def ranges(n: int, parts: int) -> list[Range]:
+    """0..n-1 in contiguous (start, stop), as even as can be."""
+    return [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
+
+
+def _run(fn: Callable[[int, int], Any], start: int, stop: int) -> Error:
+    """Call fn(start, stop); returns the error that it raised."""
+    _inside.busy = True
+    try:
+        with np.errstate(all="ignore"):  # NaN and infinity are values, as in PyTorch, not warnings
+            fn(start, stop)
+    except BaseException as error:  # Ctrl-C too: it is raised when all ranges have ended
+        return error
+    finally:
+        _inside.busy = False
+    return None
+
+
+class _Team:
+    """This process and its workers, which serve one caller at a time."""
+
+    def __init__(self) -> None:
+        self.workers: list[Worker] = []
+        self.lock = threading.Lock()
+        self.works = memory.arena().size > 0
+
+    def run(self, fn: Callable[[int, int], Any], parts: list[Range]) -> list[Error]:
+        """Call `fn` on the ranges: side by side, or one after the other while workers are still
+        starting or somebody else has them. The bits are the same."""
+        travels = fn.__module__ != "__main__"  # which a worker has not
+        if self.works and travels and self.lock.acquire(blocking=False):
+            try:
+                if self._ready(len(parts) - 1):
+                    return self._side_by_side(fn, parts)
+            finally:
+                self.lock.release()
+        return [_run(fn, *part) for part in parts]
+
+    def _ready(self, count: int) -> bool:
+        try:
+            while len(self.workers) < count:
+                self.workers.append(Worker())
+            return all(worker.is_ready() for worker in self.workers[:count])
+        except (OSError, EOFError) as error:
+            self.works = False
+            self.end()
+            problem = f"minigrad computes on one core: no worker process starts ({error!r})"
+            warnings.warn(problem, RuntimeWarning, stacklevel=4)
+            return False
+
+    def _side_by_side(self, fn: Callable[[int, int], Any], parts: list[Range]) -> list[Error]:
+        own, *others = parts
+        job, copies = workers.packed(fn)
+        try:
+            for worker, part in zip(self.workers, others, strict=False):
+                worker.send(job, part)
+            errors = [_run(fn, *own)]
+            errors += [worker.error() for worker in self.workers[: len(others)]]
+        except BaseException as error:
+            self.end()  # whatever they compute, nobody waits for it any more
+            if isinstance(error, (EOFError, ConnectionError)):
+                raise RuntimeError(
+                    "a worker process of minigrad was killed, perhaps for want of memory: try a "
+                    "smaller batch, or MINIGRAD_NUM_THREADS=1 to do without workers"
+                ) from error
+            raise
+        del copies
+        return errors
+
+    def end(self) -> None:
+        while self.workers:
+            self.workers.pop().end()
+
+
+_team = _Team()
+atexit.register(lambda: _team.end())
+
+
+def _after_fork() -> None:
+    """A forked child has no workers yet, and no locks that nobody would ever release."""
+    global _team, _blas_lock, _blas_users
+    for worker in _team.workers:
+        worker.forget()
+    _team, _blas_lock, _blas_users = _Team(), threading.Lock(), 0
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def serve(connection: int, arena: int) -> None:
+    """What a worker process runs, from its start to its end."""
+    with one_blas_thread():
+        workers.serve(_run, connection, arena)
+
+
+@cache
+def _blas_libraries() -> list[Any]:
+    from threadpoolctl import ThreadpoolController
+
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+_blas_lock = threading.Lock()
+_blas_users = 0
+_blas_before: list[int] = []
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread inside the block; the setting outside comes back, errors or not.
+
+    OpenBLAS heeds this from the main thread only: kernels that are called from another thread
+    of the user's are right to rounding, but not to the same bits.
+    """
+    global _blas_users, _blas_before
+    with _blas_lock:
+        if _blas_users == 0:
+            _blas_before = [library.get_num_threads() for library in _blas_libraries()]
+            for library in _blas_libraries():
+                library.set_num_threads(1)
+        _blas_users += 1
+    try:
+        yield
+    finally:
+        with _blas_lock:
+            _blas_users -= 1
+            if _blas_users == 0:
+                for library, count in zip(_blas_libraries(), _blas_before, strict=True):
+                    library.set_num_threads(count)
