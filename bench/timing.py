@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-WARM_UPS = 5  # rounds before the first sample: memory is mapped, and kernels know their faster way
+WARM_UPS = 2  # rounds before the first sample: memory is mapped, and workers have started
 FEWEST, MOST = 3, 15  # rounds, where their number is left to the time that they take
 SHORTEST = 0.005  # seconds that a sample lasts at least; what is faster is called several times
-PAUSE = 0.015  # seconds between turns: OpenMP's workers spin for some 10 ms after their last job,
-#                and would take a core from the engine whose turn it is
+PAUSE = 0.015  # seconds between turns: OpenMP's workers spin for some 10 ms after their last job
+#                (ours for 5), and would take a core from the engine whose turn it is
 
 Samples = dict[str, list[float]]  # phase -> seconds a call, one entry a round
 

@@ -239,13 +239,19 @@ def test_an_arena_takes_memory_where_it_is_written_to_and_gives_it_back() -> Non
 def test_arrays_where_no_arena_can_be_had() -> None:
     """Under a limit on addresses the arrays are NumPy's own; see also test_cores.py."""
     pool = memory._Pool(memory.Arena(), limit=10 * MiB)
-    pool.arena.size = 0
+    pool.arena.size = 0  # as where there is a limit
     for size in (64, MiB):
         taken = np.frombuffer(pool.take(size), np.uint8)
         assert len(taken) == size and address(taken) % memory.ALIGNMENT == 0
         assert not memory.is_shared(taken) and pool.arena.offset(taken) is None
     pool.give(block(20 * MiB))
     assert pool.free_bytes == 0
+
+
+def test_more_than_there_is_is_a_memory_error_and_no_crash() -> None:
+    for nbytes in (4 * memory.PHYSICAL_MEMORY, 2 * memory.ADDRESSES):
+        with pytest.raises(MemoryError, match="Unable to allocate"):
+            mg.zeros(nbytes, dtype=mg.uint8)
 
 
 def test_empty_cache() -> None:

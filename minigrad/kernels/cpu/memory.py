@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 ADDRESSES = 1 << 42  # bytes an arena may give out; one takes memory only when it is written to
+PHYSICAL_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 LARGE = 64 * 1024  # bytes; blocks from here on are whole pages
 ALIGNMENT = 64  # bytes: a cache line, and a full AVX-512 register
 Block = memoryview  # of bytes; no array, as NumPy would take the base of a view's base
@@ -58,7 +59,7 @@ class Arena:
         start = self.taken
         if size >= LARGE:
             start += -start % mmap.PAGESIZE
-        if start + size > self.size:
+        if start + size > self.size or size > PHYSICAL_MEMORY:
             return None
         self.taken = start + size
         return memoryview(self.map)[start : start + size]
@@ -146,18 +147,14 @@ class _Pool:
 
 
 def _numpys(size: int) -> Block:
-    """Aligned bytes that this process alone sees, where the arena has none."""
+    """Aligned bytes that this process alone sees; a MemoryError where there are not so many."""
     block = np.empty(size + ALIGNMENT, np.uint8)
     start = -block.ctypes.data % ALIGNMENT
     return memoryview(block.data)[start : start + size]
 
 
-def _limit() -> int:
-    """A quarter of the machine's memory may lie free in the pool."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
-
-
-_pool = _Pool(Arena(), _limit())
+MOST_FREE = PHYSICAL_MEMORY // 4
+_pool = _Pool(Arena(), MOST_FREE)
 
 
 def arena() -> Arena:
@@ -169,11 +166,11 @@ class _Lease(np.ndarray):
     """The base of a pooled array: bytes on a block, alive as long as any view looks at them."""
 
     block: Block
-    pool: _Pool
+    pool: _Pool | None = None
 
     def __del__(self) -> None:
         if self.pool is _pool:  # else this is a fork, and the block one of its parent's
-            self.pool.give(self.block)
+            _pool.give(self.block)
 
 
 def _size_class(nbytes: int) -> int:
@@ -221,13 +218,15 @@ def used_bytes() -> int:
 
 
 # ------------------------------------------------------------------------------------------ forks
-# The parent waits until its child has copied what it inherits: the pipe's end closes.
+# The parent waits until its child has copied what it inherits: then the pipe's other end closes.
 
+_forking = threading.Lock()
 _copied: tuple[int, int]
 
 
 def _before_fork() -> None:
     global _copied
+    _forking.acquire()
     _copied = os.pipe()
 
 
@@ -235,14 +234,18 @@ def _after_in_parent() -> None:
     os.close(_copied[1])
     os.read(_copied[0], 1)
     os.close(_copied[0])
+    _forking.release()
 
 
 def _after_in_child() -> None:
     global _pool
-    _pool.arena.make_private()
-    for end in _copied:
-        os.close(end)
-    _pool = _Pool(Arena(), _limit())  # the lock of the old one may be held for ever
+    try:
+        _pool.arena.make_private()
+    finally:
+        for end in _copied:
+            os.close(end)
+        _pool = _Pool(Arena(), MOST_FREE)  # the lock of the old one may be held for ever
+        _forking.release()
 
 
 os.register_at_fork(
