@@ -6,9 +6,10 @@ many bytes the peak has grown. So the figure is the step's own: activations, gra
 and scratch, with neither the interpreter and the libraries nor the weights and the images in it.
 
 On Linux the peak is VmHWM of /proc/self/status, reset beforehand to what is resident; elsewhere it
-is `ru_maxrss`. What minigrad's worker processes hold for themselves is added, interpreter and all. (Linux's `ru_maxrss` would not do: it is inherited from the process that started
-this one.) Memory that building has left free, in our pool or in malloc, is given back beforehand,
-for a step that made use of it would seem to need less.
+is `ru_maxrss`. (Linux's `ru_maxrss` would not do: it is inherited from the process that started
+this one.) What minigrad's workers hold for themselves is added, interpreter and all. Memory that
+building has left free, in our pool or in malloc, is given back beforehand, for a step that made use
+of it would seem to need less.
 """
 
 from __future__ import annotations
