@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -50,14 +51,14 @@ def use(count: int) -> None:
         assert time.monotonic() < deadline, "the workers do not start"
 
 
-def processes(n: int) -> list[int]:
+def processes(n: int, work: float = math.inf) -> list[int]:
     """The process that each of n things was done in."""
     who = memory.zeros(n, np.int64)
 
     def fn(start: int, stop: int) -> None:
         who[start:stop] = os.getpid()
 
-    parallel(fn, n)
+    parallel(fn, n, work)
     return who.tolist()
 
 
@@ -90,15 +91,11 @@ def test_each_range_has_a_process_of_its_own(count: int) -> None:
     assert processes(count) == who  # and it stays
 
 
-def test_little_work_stays_here() -> None:
-    use(2)
-    who = memory.zeros(2, np.int64)
-
-    def fn(start: int, stop: int) -> None:
-        who[start:stop] = os.getpid()
-
-    parallel(fn, 2, work=cores.ENOUGH_WORK - 1)
-    assert who.tolist() == [os.getpid()] * 2
+def test_little_work_goes_to_few_cores() -> None:
+    use(3)
+    for ranges, expected in ((0.5, 1), (1.9, 1), (2, 2), (2.9, 2), (3, 3), (50, 3)):
+        who = processes(3, work=ranges * cores.ENOUGH_WORK)
+        assert len(set(who)) == expected
 
 
 def test_nested_calls_run_inline(count: int) -> None:
@@ -302,7 +299,7 @@ def convolved() -> list[np.ndarray]:
 def test_the_same_bits_twice_side_by_side_or_in_turn(
     count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cores, "ENOUGH_WORK", 0)
+    monkeypatch.setattr(cores, "ENOUGH_WORK", 1)
     side_by_side = convolved()
     monkeypatch.setattr(cores._team, "works", False)
     for first, again in zip(side_by_side, convolved(), strict=True):

@@ -23,9 +23,9 @@ import numpy as np
 from minigrad.kernels.cpu import memory, workers
 from minigrad.kernels.cpu.workers import Error, Range, Worker
 
-# A kernel that one core ends in less time than this, in nanoseconds, runs on one: to pack it, to
-# send it and to hear from it takes 60 to 150 us.
-ENOUGH_WORK = 150_000
+# Nanoseconds: a range that a core ends sooner is not worth a process of its own, as to pack a
+# kernel, to send it and to hear from it takes 100 to 300 us.
+ENOUGH_WORK = 300_000
 
 
 def _available_cores() -> int:
@@ -80,8 +80,8 @@ def parallel(
 
     What `fn` computes it must write into arrays of `memory.empty`: other processes see nothing
     else. Runs inline, as `fn(0, n)`, where there is nothing to split, when it is called from inside
-    another range, or where all its `work` is less than ENOUGH_WORK. An error in any range is raised
-    here, after all have ended.
+    another range, or where its `work` is too little. An error in any range is raised here, after all
+    have ended.
 
     Args:
         work: the nanoseconds that one core would need; a rough guess will do.
@@ -92,7 +92,7 @@ def parallel(
     if getattr(_inside, "busy", False):
         fn(0, n)
         return
-    parts = min(_num_threads, n) if work >= ENOUGH_WORK else 1
+    parts = int(min(_num_threads, n, max(1, work / ENOUGH_WORK)))
     with one_blas_thread() if blas else nullcontext():
         if parts == 1:
             errors = [_run(fn, 0, n)]
