@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import signal
@@ -119,7 +120,7 @@ def test_nested_calls_run_inline(count: int) -> None:
 
 def test_a_result_outside_of_the_arena_is_an_error_and_never_lost() -> None:
     use(2)
-    for size in (2, workers.BY_VALUE):  # sent by value, and copied
+    for size in (2, 10_000):
         out = np.zeros(size)
         assert not memory.is_shared(out)
 
@@ -141,6 +142,19 @@ def test_arrays_arrive_whatever_their_strides(place: Callable, shape: tuple[int,
         out = memory.zeros(view.shape, view.dtype)
         parallel(lambda i, j, out=out, view=view: np.copyto(out[i:j], view[i:j]), len(view))
         np.testing.assert_array_equal(out, view)
+
+
+def test_a_copy_keeps_the_order_of_memory_and_does_not_blow_up_a_broadcast() -> None:
+    plain = np.arange(2.0 * 3 * 400).reshape(2, 3, 400)
+    for array in (plain, plain.T, plain[::-1, :, ::2], np.broadcast_to(plain[:, :1], plain.shape)):
+        used, pickler = memory.used_bytes(), workers._Pickler(io.BytesIO())
+        _, (place, shape, strides, _, writeable) = pickler._place(array)
+        assert memory.used_bytes() - used <= plain.nbytes / (2 if 0 in array.strides else 0.8)
+        copy = np.ndarray(shape, array.dtype, memory.arena().map, place, strides)
+        np.testing.assert_array_equal(copy, array)
+        assert not writeable
+        assert [stride == 0 for stride in strides] == [stride == 0 for stride in array.strides]
+        assert np.argsort(strides).tolist() == np.argsort(np.abs(array.strides)).tolist()
 
 
 def test_a_notebooks_own_kernel_runs_here(tmp_path: Path) -> None:
@@ -184,6 +198,33 @@ def test_errors_are_raised_after_all_ranges_ended(failing: int) -> None:
     notes = "".join(getattr(caught.value, "__notes__", []))
     assert ("in a worker process" in notes and "raise ZeroDivisionError" in notes) == (failing > 0)
     assert len(set(processes(3))) == 3  # the workers have survived
+
+
+class Unloadable(Exception):
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(what)
+
+
+def test_an_error_that_cannot_be_unpacked_is_named() -> None:
+    use(2)
+
+    def fn(start: int, stop: int) -> None:
+        if start:
+            raise Unloadable("this", "there")
+
+    with pytest.raises(RuntimeError, match="Unloadable in a worker process"):
+        parallel(fn, 2)
+    use(2)
+
+
+def test_a_worker_imports_nothing_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fractions.py").write_text("raise SystemExit('the wrong module')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cores, "_team", cores._Team())
+    use(2)
+    cores._team.end()
 
 
 def test_a_worker_that_is_killed_is_an_error_and_replaced() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import math
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -80,8 +81,7 @@ def parallel(
 
     What `fn` computes it must write into arrays of `memory.empty`: other processes see nothing
     else. Runs inline, as `fn(0, n)`, where there is nothing to split, when it is called from inside
-    another range, or where its `work` is too little. An error in any range is raised here, after all
-    have ended.
+    another range, or for too little `work`. An error in any range is raised here, after all ended.
 
     Args:
         work: the nanoseconds that one core would need; a rough guess will do.
@@ -127,7 +127,8 @@ class _Team:
     def __init__(self) -> None:
         self.workers: list[Worker] = []
         self.lock = threading.Lock()
-        self.works = memory.arena().size > 0
+        frozen = getattr(sys, "frozen", False)  # a program that is its own interpreter
+        self.works = memory.arena().size > 0 and bool(sys.executable) and not frozen
 
     def run(self, fn: Callable[[int, int], Any], parts: list[Range]) -> list[Error]:
         """Call `fn` on the ranges: side by side, or one after the other while workers are still
@@ -155,7 +156,7 @@ class _Team:
 
     def _side_by_side(self, fn: Callable[[int, int], Any], parts: list[Range]) -> list[Error]:
         own, *others = parts
-        job, copies = workers.packed(fn)
+        job, _copies = workers.packed(fn)
         try:
             for worker, part in zip(self.workers, others, strict=False):
                 worker.send(job, part)
@@ -169,12 +170,12 @@ class _Team:
                     "smaller batch, or MINIGRAD_NUM_THREADS=1 to do without workers"
                 ) from error
             raise
-        del copies
         return errors
 
     def end(self) -> None:
-        while self.workers:
-            self.workers.pop().end()
+        workers, self.workers = self.workers, []
+        for worker in workers:
+            worker.end()
 
 
 _team = _Team()

@@ -19,15 +19,17 @@ import os
 import tempfile
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-ADDRESSES = 1 << 42  # bytes an arena may give out; one takes memory only when it is written to
 PHYSICAL_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+ADDRESSES = 16 * PHYSICAL_MEMORY  # for an arena to give out; they take memory once written to
+MAP_FIXED, MAP_NORESERVE = 0x10, 0x4000  # Linux's
 LARGE = 64 * 1024  # bytes; blocks from here on are whole pages
 ALIGNMENT = 64  # bytes: a cache line, and a full AVX-512 register
-Block = memoryview  # of bytes; no array, as NumPy would take the base of a view's base
+Block = memoryview  # of bytes; not an array: NumPy would skip the `_Lease` and keep only its base
 
 
 class Arena:
@@ -53,15 +55,17 @@ class Arena:
         self.address = self.bytes.ctypes.data
 
     def take(self, size: int) -> Block | None:
-        """`size` bytes that nobody uses, or None where there are none left."""
+        """`size` bytes that nobody uses; None without an arena, MemoryError beyond its end."""
         if self.released.get(size):
             return self.released[size].pop()
         start = self.taken
         if size >= LARGE:
             start += -start % mmap.PAGESIZE
-        if start + size > self.size or size > PHYSICAL_MEMORY:
+        if not self.size:
             return None
-        self.taken = start + size
+        if start + size > self.size or size > PHYSICAL_MEMORY:
+            raise MemoryError(f"Unable to allocate {size:,} bytes; there are {PHYSICAL_MEMORY:,}")
+        self.taken = start + size + (-size % mmap.PAGESIZE if size >= LARGE else 0)
         return memoryview(self.map)[start : start + size]
 
     def release(self, block: Block) -> None:
@@ -81,16 +85,20 @@ class Arena:
     def make_private(self) -> None:
         """In a forked child: keep the arrays that lie here as they are now, whatever the parent
         does to its own. A fork shares a shared mapping, where other memory would be copied."""
-        if not self.taken:
-            return
         libc, void = ctypes.CDLL(None, use_errno=True), ctypes.c_void_p
         libc.mmap.argtypes = [void, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
         libc.mmap.restype = void
-        access, how = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | 0x10  # MAP_FIXED
-        if libc.mmap(self.address, self.taken, access, how, self.file, 0) != self.address:
-            raise OSError(ctypes.get_errno(), "cannot copy the arrays of the parent process")
-        pages = self.bytes[: self.taken : mmap.PAGESIZE]
-        np.bitwise_or(pages, 0, out=pages)  # a write, which makes the page this process's own
+        access, how = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE
+        if libc.mmap(self.address, self.size, access, how, self.file, 0) != self.address:
+            raise OSError(ctypes.get_errno(), "cannot keep the arrays of the parent process")
+        end = 0
+        with suppress(OSError):  # there is no more data
+            while True:
+                start = os.lseek(self.file, end, os.SEEK_DATA)
+                end = os.lseek(self.file, start, os.SEEK_HOLE)
+                pages = self.bytes[start : end : mmap.PAGESIZE]
+                np.bitwise_or(pages, 0, out=pages)  # a write makes a page this process's own
+        os.close(self.file)
 
 
 def _nameless_file() -> int:
@@ -117,14 +125,16 @@ class _Pool:
         """A block of at least `size` bytes: the smallest free one that fits well, or a new one."""
         with self.lock:
             if not self.free.get(size) and size >= LARGE:
-                larger = [n for n, blocks in self.free.items() if blocks and size < n <= 2 * size]
+                sizes = list(self.free)  # a copy: `give` may come in between
+                larger = [n for n in sizes if size < n <= 2 * size and self.free.get(n)]
                 size = min(larger, default=size)
-            self.used_bytes += size
             if self.free.get(size):
                 self.free_bytes -= size
-                return self.free[size].pop()
-            block = self.arena.take(size)
-        return _numpys(size) if block is None else block
+                block = self.free[size].pop()
+            else:
+                block = self.arena.take(size) or _numpys(size)
+            self.used_bytes += size
+        return block
 
     def give(self, block: Block) -> None:
         with self.lock:
@@ -142,12 +152,12 @@ class _Pool:
             if not blocks:
                 del self.free[oldest]
                 continue
-            self.arena.release(blocks.pop())
             self.free_bytes -= oldest
+            self.arena.release(blocks.pop())
 
 
 def _numpys(size: int) -> Block:
-    """Aligned bytes that this process alone sees; a MemoryError where there are not so many."""
+    """Aligned bytes that this process alone sees."""
     block = np.empty(size + ALIGNMENT, np.uint8)
     start = -block.ctypes.data % ALIGNMENT
     return memoryview(block.data)[start : start + size]
@@ -221,31 +231,39 @@ def used_bytes() -> int:
 # The parent waits until its child has copied what it inherits: then the pipe's other end closes.
 
 _forking = threading.Lock()
-_copied: tuple[int, int]
+_copied: tuple[int, ...] = ()
 
 
 def _before_fork() -> None:
     global _copied
     _forking.acquire()
+    _copied = ()
+    empty_cache()
     _copied = os.pipe()
 
 
 def _after_in_parent() -> None:
-    os.close(_copied[1])
-    os.read(_copied[0], 1)
-    os.close(_copied[0])
-    _forking.release()
+    try:
+        if _copied:
+            os.close(_copied[1])
+            os.read(_copied[0], 1)
+            os.close(_copied[0])
+    finally:
+        _forking.release()
 
 
 def _after_in_child() -> None:
     global _pool
     try:
-        _pool.arena.make_private()
-    finally:
-        for end in _copied:
-            os.close(end)
-        _pool = _Pool(Arena(), MOST_FREE)  # the lock of the old one may be held for ever
-        _forking.release()
+        if _pool.arena.taken:
+            _pool.arena.make_private()
+    except OSError as error:  # to go on would be to share what is not meant to be shared
+        os.write(2, f"minigrad, in a forked process: {error}\n".encode())
+        os._exit(1)
+    for end in _copied:
+        os.close(end)
+    _pool = _Pool(Arena(), MOST_FREE)  # the lock of the old one may be held for ever
+    _forking.release()
 
 
 os.register_at_fork(

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minigrad.kernels.cpu import cores, memory
+from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.cores import parallel
 
 BLOCK = 128 * 1024  # elements: p, g, buf and two scratch arrays in float32 are 2.5 MiB
 
@@ -109,15 +110,12 @@ def _in_blocks(update: Callable[..., None], g: np.ndarray, *changed: np.ndarray)
 
     def run(first: int, last: int) -> None:
         s, t = memory.empty((2, min(BLOCK, size)), dtype)
-        with np.errstate(all="ignore"):  # NaN and infinity go into the parameter without a word
-            for start in range(first * BLOCK, min(last * BLOCK, size), BLOCK):
-                blocks = [array[start : start + BLOCK] for array in flat]
-                update(s[: blocks[0].size], t[: blocks[0].size], *blocks)
+        for start in range(first * BLOCK, min(last * BLOCK, size), BLOCK):
+            blocks = [array[start : start + BLOCK] for array in flat]
+            update(s[: blocks[0].size], t[: blocks[0].size], *blocks)
 
-    if all(map(memory.is_shared, flat[1:])):
-        cores.parallel(run, -(-size // BLOCK), size)
-    else:  # somebody else's memory, which other processes cannot write to
-        run(0, -(-size // BLOCK))
+    ours = all(map(memory.is_shared, flat[1:]))  # else no other process could write to it
+    parallel(run, -(-size // BLOCK), size if ours else 0)
     for array, copy in zip(changed, flat[1:], strict=True):
         if not array.flags.c_contiguous:
             array[...] = copy.reshape(array.shape)

@@ -8,21 +8,12 @@ as in PyTorch. Of complex numbers (gradients by the complex step) the real part 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
-from minigrad.kernels.cpu import cores, memory
+from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu.cores import parallel
 from minigrad.kernels.cpu.half import in_single
-
-SMALL = 1 << 16  # numbers; fewer are done before a worker has heard of them
-
-
-def _split(run: Callable[[int, int], None], lines: np.ndarray) -> None:
-    if 0 < lines.size < SMALL:
-        run(0, len(lines))
-    elif lines.size:
-        cores.parallel(run, len(lines), lines.size)
 
 
 def _lines(x: np.ndarray, axis: int) -> np.ndarray:
@@ -49,7 +40,7 @@ def softmax(x: np.ndarray, axis: int) -> np.ndarray:
         exps = np.exp(_shifted(lines[start:stop]), out=y[start:stop])
         np.divide(exps, exps.sum(axis=1, keepdims=True), out=exps)
 
-    _split(run, lines)
+    parallel(run, len(lines), lines.size)
     return y.reshape(x.shape)
 
 
@@ -66,7 +57,7 @@ def softmax_backward(g: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
         np.subtract(g_lines[start:stop], totals, out=out)
         np.multiply(out, p, out=out)
 
-    _split(run, g_lines)
+    parallel(run, len(g_lines), g.size)
     return gx.reshape(g.shape)
 
 
@@ -81,7 +72,7 @@ def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
         exps = np.exp(shifted, out=y[start:stop])
         np.subtract(shifted, np.log(exps.sum(axis=1, keepdims=True)), out=exps)
 
-    _split(run, lines)
+    parallel(run, len(lines), lines.size)
     return y.reshape(x.shape)
 
 
@@ -97,5 +88,5 @@ def log_softmax_backward(g: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
         np.multiply(p, grads.sum(axis=1, keepdims=True), out=p)
         np.subtract(grads, p, out=p)
 
-    _split(run, g_lines)
+    parallel(run, len(g_lines), g.size)
     return gx.reshape(g.shape)

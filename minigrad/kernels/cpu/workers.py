@@ -6,7 +6,8 @@ as long as many a call. Processes have a lock each. What they need instead:
 
 - memory that both see: the arena of `memory.py`. An array travels as its place in there; one that
   lies elsewhere is copied, and read-only for the worker, so that no result is lost silently;
-- functions that travel: a kernel's closure is sent as its code and what it closes over;
+- functions that travel: a kernel's closure is sent as its code, its defaults and what it closes
+  over (keyword-only defaults and closures that call themselves are not);
 - company: a worker listens without sleeping for a while after each range, and so does the caller.
 
 A worker starts as a fresh interpreter, once, in about a quarter of a second, in which the caller
@@ -40,8 +41,8 @@ from minigrad.kernels.cpu import memory
 _PACKAGE = str(Path(__file__).parents[3])  # the folder from which `import minigrad` works
 Range = tuple[int, int]
 Error = BaseException | None
+WORKERS_FREE = 1 << 28  # bytes that a worker may hold free
 AWAKE = 0.005  # seconds to listen before falling asleep: longer than Python takes between kernels
-BY_VALUE = 16 * 1024  # bytes; a larger array from elsewhere is copied into the arena
 
 # ----------------------------------------------------------------- how closures and arrays travel
 
@@ -66,20 +67,18 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
     def _place(self, array: np.ndarray) -> Any:
-        offset = memory.arena().offset(array)
+        offset, strides = memory.arena().offset(array), array.strides
         writeable = offset is not None and array.flags.writeable
-        if offset is None and array.nbytes <= BY_VALUE:
-            return _constant, (array.tobytes(), array.shape, array.dtype)
-        if offset is None:
-            original, array = array, memory.empty(array.shape, array.dtype)
-            np.copyto(array, original)
-            self.copies.append(array)
-            offset = memory.arena().offset(array)
-        return _array, (offset, array.shape, array.strides, array.dtype, writeable)
-
-
-def _constant(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    return np.frombuffer(data, dtype).reshape(shape)
+        if offset is None:  # a copy of the same order, as that may decide on the bits
+            stored = array[tuple(slice(None if stride else 1) for stride in strides)]
+            axes = sorted(range(array.ndim), key=lambda axis: -abs(strides[axis]))
+            copy = memory.empty(tuple(stored.shape[axis] for axis in axes), array.dtype)
+            self.copies.append(copy)
+            copy = copy.transpose(np.argsort(axes))
+            np.copyto(copy, stored)
+            offset = memory.arena().offset(copy)
+            strides = tuple(a if b else 0 for a, b in zip(copy.strides, strides, strict=True))
+        return _array, (offset, array.shape, strides, array.dtype, writeable)
 
 
 _callers_arena: memory.Arena  # in a worker
@@ -129,12 +128,12 @@ class Worker(_End):
         ours, theirs = Pipe()
         super().__init__(ours)
         files = theirs.fileno(), memory.arena().file
+        path = os.pathsep.join(filter(None, [*sys.path, _PACKAGE]))
         code = f"from minigrad.kernels.cpu import cores; cores.serve{files}"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([_PACKAGE, *sys.path])},
+            [sys.executable, "-P", "-c", code],  # -P: modules of the current folder are not ours
+            env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
             pass_fds=files,
-            stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the caller
         )
         theirs.close()
@@ -178,6 +177,7 @@ def serve(run: Callable[..., Error], connection: int, arena: int) -> None:
     """The life of a worker: `run` what comes, and answer with the error or None."""
     global _callers_arena
     _callers_arena = memory.Arena(arena)
+    memory._pool.limit = WORKERS_FREE
     end = _End(Connection(connection))
     with suppress(EOFError, ConnectionError):  # the caller has gone
         end.connection.send_bytes(b"")
@@ -195,9 +195,11 @@ def _run_job(run: Callable[..., Error], message: bytes) -> Error:
 
 
 def _packed_error(error: Error) -> bytes:
-    if error is not None:
-        error.add_note("in a worker process:\n" + "".join(traceback.format_exception(error)))
     try:
-        return pickle.dumps(error)
+        if error is not None:
+            error.add_note("in a worker process:\n" + "".join(traceback.format_exception(error)))
+        data = pickle.dumps(error)
+        pickle.loads(data)  # some are packed but cannot be unpacked
+        return data
     except Exception:
-        return pickle.dumps(RuntimeError(repr(error)))
+        return pickle.dumps(RuntimeError(f"{type(error).__name__} in a worker process"))
