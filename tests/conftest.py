@@ -76,7 +76,7 @@ def in_child() -> Callable[[Callable[[], object]], None]:
                 traceback.print_exc()
             finally:
                 os._exit(code)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 240
         while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
             if time.monotonic() > deadline:
                 os.kill(child, signal.SIGKILL)
