@@ -89,8 +89,8 @@ def _peak() -> int:
 
 
 def _held_by_workers() -> int:
-    """The bytes of the workers that this process does not see. They keep their scratch memory, so
-    that it is their peak."""
+    """The bytes of the workers that this process does not see. They keep their scratch memory up to
+    `workers.WORKERS_FREE`: what they hold beyond that at their peak is not counted."""
     total = 0
     for worker in cores._team.workers:
         with suppress(OSError):

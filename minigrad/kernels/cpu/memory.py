@@ -58,11 +58,9 @@ class Arena:
         """`size` bytes that nobody uses; None without an arena, MemoryError beyond its end."""
         if self.released.get(size):
             return self.released[size].pop()
-        start = self.taken
-        if size >= LARGE:
-            start += -start % mmap.PAGESIZE
         if not self.size:
             return None
+        start = self.taken + (-self.taken % mmap.PAGESIZE if size >= LARGE else 0)
         if start + size > self.size or size > PHYSICAL_MEMORY:
             raise MemoryError(f"Unable to allocate {size:,} bytes; there are {PHYSICAL_MEMORY:,}")
         self.taken = start + size + (-size % mmap.PAGESIZE if size >= LARGE else 0)

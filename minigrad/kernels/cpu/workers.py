@@ -195,11 +195,13 @@ def _run_job(run: Callable[..., Error], message: bytes) -> Error:
 
 
 def _packed_error(error: Error) -> bytes:
+    if error is None:
+        return pickle.dumps(None)
+    note = "in a worker process:\n" + "".join(traceback.format_exception(error))
     try:
-        if error is not None:
-            error.add_note("in a worker process:\n" + "".join(traceback.format_exception(error)))
+        error.add_note(note)
         data = pickle.dumps(error)
         pickle.loads(data)  # some are packed but cannot be unpacked
         return data
-    except Exception:
-        return pickle.dumps(RuntimeError(f"{type(error).__name__} in a worker process"))
+    except Exception:  # it cannot travel, but what it says can
+        return pickle.dumps(RuntimeError(f"{type(error).__name__} {note}"))
