@@ -138,12 +138,13 @@ def conv2d_backward_input(
 ) -> Array:
     """gx = W^T @ g, added back to where the columns were read: (N, O, OH, OW) -> (N, C, H, W).
 
-    At stride 1 that is a convolution, which needs no adding: `turned` explains it.
+    At stride 1 that is a convolution, which needs no adding: `turned` explains it. But where g has
+    more channels than x, it has more columns too, and adding is cheaper.
     """
     O, _, KH, KW = w.shape
     reach = (span(KH, dilation[0]) - 1, span(KW, dilation[1]) - 1)
     flipped = (reach[0] - pad[0], reach[0] - pad[1], reach[1] - pad[2], reach[1] - pad[3])
-    if stride == (1, 1) and min(flipped) >= 0:
+    if stride == (1, 1) and min(flipped) >= 0 and O <= x_shape[1]:
         return conv2d(g, turned(w, groups), None, stride, flipped, dilation, groups)
     windows = _Windows(x_shape, (KH, KW), stride, pad, dilation)
     WT = _by_group(np.ascontiguousarray(w), groups).swapaxes(1, 2)  # (G, K/G, O/G)

@@ -103,39 +103,35 @@ def max_pool2d(
 
     def run(block: Block) -> None:
         seen, best = windows.seen(_at(x, block), lowest), _at(y, block)
-        across_shape = (*seen.shape[:2], windows.OW, seen.shape[3])
+        across = memory.empty((*seen.shape[:2], windows.OW, seen.shape[3]), x.dtype)
         if code is None:
-            across = memory.empty(across_shape, x.dtype)
             _combine(np.maximum, windows.along_rows(seen), across)
             _combine(np.maximum, windows.down_columns(across), best)
             return
-        across, kw = _first_maximum(windows.along_rows(seen), code.dtype)
-        rows, kws = windows.down_columns(across), windows.down_columns(kw)
-        largest, tap = _first_maximum(rows, code.dtype, kws, windows.KW)
-        if np.isnan(largest.max()):
+        kw, tap = memory.empty(across.shape, code.dtype), _at(code, block)
+        _first_maximum(windows.along_rows(seen), across, kw)
+        kws = windows.down_columns(kw)
+        _first_maximum(windows.down_columns(across), best, tap, kws, windows.KW)
+        if np.isnan(best.max()):
             _point_at_nan(_at(x, block), tap, windows)
-        np.copyto(best, largest)
-        np.copyto(_at(code, block), tap)
 
     if y.size:
-        windows.in_blocks(run, 4 * x.itemsize + 4)
+        windows.in_blocks(run, 2 * x.itemsize + 2)
     if code is not None and max(pad) > 0:
         np.maximum(code, _first_inside(windows).astype(code.dtype), out=code)
     return y, code
 
 
 def _first_maximum(
-    taps: list[Array], code_dtype: np.dtype, codes: list[Array] | None = None, step: int = 1
-) -> tuple[Array, Array]:
-    """(best, code): the maximum of taps; and t*step (+ codes[t]) for the first t that has it.
+    taps: list[Array], best: Array, code: Array, codes: list[Array] | None = None, step: int = 1
+) -> None:
+    """best = the maximum of taps; code = t*step (+ codes[t]) for the first t that has it.
 
     A tap that wins has a larger code than all before it, so the last winner's code is the maximum
     of won * code: arithmetic on bytes, much cheaper than a masked copy.
     """
-    shape = taps[0].shape
-    now, best = taps[0], memory.empty(shape, taps[0].dtype)
-    code, moved = memory.empty(shape, code_dtype), memory.empty(shape, code_dtype)
-    won = memory.empty(shape, np.bool_)
+    now = taps[0]
+    moved, won = memory.empty(code.shape, code.dtype), memory.empty(code.shape, np.bool_)
     np.copyto(code, 0 if codes is None else codes[0])
     for t in range(1, len(taps)):
         np.greater(taps[t], now, out=won)
@@ -148,7 +144,6 @@ def _first_maximum(
         np.maximum(code, moved, out=code)
     if len(taps) == 1:
         np.copyto(best, now)
-    return best, code
 
 
 def _point_at_nan(x: Array, code: Array, windows: _Windows) -> None:
