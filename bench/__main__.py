@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from bench import machine, memory, networks, ops, table
+from bench import machine, memory, networks, ops, profile, table
 from bench.rows import Row
 from bench.twin import MINIGRAD, Disagreement
 
@@ -26,6 +26,10 @@ PARTS = ("ops", "networks")
 def main(arguments: list[str] | None = None) -> int:
     """Measure what the arguments ask for; returns the exit status."""
     options = _parser().parse_args(arguments)
+    if options.profile:
+        print(f"{machine.in_one_line(machine.describe())}\n")
+        print(*profile.measure(networks.NETWORKS[options.profile], options.steps), sep="\n")
+        return 0
     out = options.out or Path(__file__).parent / "out" / f"{datetime.now():%Y-%m-%d-%H%M%S}.json"
     facts = machine.describe()
     gc.freeze()  # PyTorch's many objects: a full collection inside a sample would take 0.2 s
@@ -90,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", nargs=1, metavar="PART", default=PARTS, choices=PARTS,
         help="only the ops, or only the whole networks (%(choices)s)",
+    )
+    parser.add_argument(
+        "--profile", metavar="NAME", choices=networks.NETWORKS,
+        help="instead, print where the time of a network's training step goes (%(choices)s)",
     )
     parser.add_argument(
         "--steps", type=_positive, metavar="N",

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 import minigrad
-from bench import networks, ops, twin
+from bench import networks, ops, profile, twin
 from bench.__main__ import main
 from bench.rows import Row
 from bench.timing import FEWEST, MOST, WARM_UPS, Series, Work, in_turn
 from bench.twin import CHANNELS_LAST, MINIGRAD, NCHW, Disagreement, sides, torch_twin
 from minigrad import nn
+from minigrad.kernels import cpu
 
 
 class Clock:
@@ -249,3 +250,37 @@ def test_without_pytorch_one_line_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(SystemExit, match=r'pip install "minigrad\[test\]"'):
         main(["--steps", "1"])
+
+
+def test_a_profile_books_every_kernel_and_adds_up(capsys, monkeypatch):
+    tiny = networks.Network("alexnet_small", batch=8)
+    monkeypatch.setitem(networks.NETWORKS, "alexnet_small", tiny)
+    before = cpu.conv2d
+    assert main(["--profile", "alexnet_small", "--steps", "1"]) == 0
+    assert cpu.conv2d is before
+    header, *rows = capsys.readouterr().out.splitlines()[2:]
+    ends = {row.split("  ")[0]: row.split() for row in rows[-3:]}
+    assert list(ends) == ["outside kernels", "a step", "at best"]
+    rows = [row.split() for row in rows[:-3]]
+    booked = [row[:4] for row in rows]
+    assert ["conv2", "Conv2d", "backward", "conv2d_backward_input"] in booked
+    assert ["conv1", "Conv2d", "backward", "conv2d_backward_input"] not in booked
+    assert ["optimizer", "sgd_step"] in [row[:2] for row in rows]
+    times = [float(next(cell for cell in row if "." in cell)) for row in rows]
+    assert times == sorted(times, reverse=True)
+    whole = sum(times) + float(ends["outside kernels"][2])
+    assert whole == pytest.approx(float(ends["a step"][2]), abs=0.01 * len(rows))
+
+
+def test_flops_are_those_of_the_plain_algorithm():
+    model = nn.Sequential(nn.Conv2d(2, 6, 3, groups=2), nn.Flatten(), nn.Linear(6 * 16, 5))
+    recorder = profile.Recorder()
+    with recorder.recording(model):
+        x = minigrad.ones(7, 2, 6, 6, requires_grad=True)
+        model(x).sum().backward()
+    found = {call.key[3]: call.flops for call in recorder.calls if call.flops}
+    conv, linear = 2 * 7 * 6 * 16 * 9, 2 * 7 * 5 * 96
+    assert found == {
+        "conv2d": conv, "conv2d_backward_input": conv, "conv2d_backward_weight": conv,
+        "linear": linear, "matmul": linear,
+    }  # fmt: skip

@@ -144,7 +144,7 @@ def conv2d_backward_input(
     O, _, KH, KW = w.shape
     reach = (span(KH, dilation[0]) - 1, span(KW, dilation[1]) - 1)
     flipped = (reach[0] - pad[0], reach[0] - pad[1], reach[1] - pad[2], reach[1] - pad[3])
-    if stride == (1, 1) and min(flipped) >= 0 and O <= x_shape[1]:
+    if stride == (1, 1) and min(flipped) >= 0 and x_shape[1] >= O:
         return conv2d(g, turned(w, groups), None, stride, flipped, dilation, groups)
     windows = _Windows(x_shape, (KH, KW), stride, pad, dilation)
     WT = _by_group(np.ascontiguousarray(w), groups).swapaxes(1, 2)  # (G, K/G, O/G)
