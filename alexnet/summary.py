@@ -3,7 +3,7 @@
 Each layer is timed alone, on the input that it gets inside the network: forward, and backward from
 a gradient of its output to the gradients of its parameters and of its input. The first layer's
 input is the image, whose gradient nobody needs, so it is not computed. A training step also has a
-loss and an update of the weights.
+loss and an update of the weights. Convolutions are followed by the algorithm that computes them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from alexnet import models
 from alexnet.console import say
 from alexnet.environment import blas, choose_device
 from alexnet.layers import Layer, align, trace
-from minigrad import Function, Tensor, nn
+from minigrad import Function, Tensor, backends, nn
 from minigrad.backend import Device
+from minigrad.kernels.geometry import resolve_padding
 
 REPEATS = 5  # timings of a layer, after one that warms up
 Times = dict[str, tuple[float, float]]  # path -> forward, backward in milliseconds
@@ -99,11 +100,24 @@ def wait(device: Device) -> None:
         minigrad.cuda.synchronize(device)
 
 
+def algorithm(layer: Layer) -> str:
+    """How the CPU computes a convolution; where gx takes another way, "forward, gx"."""
+    conv = layer.module
+    if not isinstance(conv, nn.Conv2d) or conv.weight.device.type != "cpu":
+        return ""
+    pad = resolve_padding(conv.padding, conv.kernel_size, conv.stride, conv.dilation)
+    options = (tuple(conv.weight.shape), conv.stride, pad, conv.dilation, conv.groups)
+    shapes = layer.output_shape, layer.input_shape
+    names = [backends.conv.choose(conv.weight.array.dtype, shape, *options) for shape in shapes]
+    return ", ".join(dict.fromkeys(names))
+
+
 def table(layers: list[Layer], times: Times) -> list[str]:
     """A line a layer, and their sums. MACs and bytes are those of the whole batch."""
     header: tuple[str, ...] = (
         "layer",
         "",
+        "algorithm",
         "output",
         "parameters",
         "million MACs",
@@ -113,6 +127,7 @@ def table(layers: list[Layer], times: Times) -> list[str]:
         (
             layer.path,
             layer.kind,
+            algorithm(layer),
             " x ".join(map(str, layer.output_shape)),
             f"{layer.parameters:,}",
             f"{layer.macs / 1e6:,.2f}",
@@ -124,6 +139,7 @@ def table(layers: list[Layer], times: Times) -> list[str]:
         "total",
         "",
         "",
+        "",
         f"{sum(layer.parameters for layer in layers):,}",
         f"{sum(layer.macs for layer in layers) / 1e6:,.2f}",
         f"{sum(layer.output_bytes for layer in layers) / 1024:,.1f}",
@@ -132,7 +148,7 @@ def table(layers: list[Layer], times: Times) -> list[str]:
         header += ("forward ms", "backward ms")
         rows = [(*row, *_cells(times[layer.path])) for row, layer in zip(rows, layers, strict=True)]  # type: ignore[misc]
         total += _cells((sum(t[0] for t in times.values()), sum(t[1] for t in times.values())))
-    return align([header, *rows, total], "<<" + ">" * (len(header) - 2))
+    return align([header, *rows, total], "<<<" + ">" * (len(header) - 3))
 
 
 def _cells(pair: tuple[float, float]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Arrays in, arrays out: `of(array)` is the module whose kernels work on that array.
 
-`kernels.cpu` and `kernels.cuda` hold the same names with the same signatures; `reference.py` holds
+`kernels.cpu` and `kernels.cuda` hold the same names with the same signatures; `reference/` holds
 them once more as obvious loops. Read that first, then `cpu/conv.py`. Nothing here knows Tensors.
 """
 

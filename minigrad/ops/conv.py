@@ -4,7 +4,7 @@
 
 With the windows of x laid out as columns (`unfold`, better known as im2col) this is one matrix
 product; the gradients are two more. How it is computed is the kernels' business: start with
-`kernels/reference.py`, then `kernels/cpu/conv.py`.
+`kernels/reference/conv.py`, then `kernels/cpu/conv.py`.
 """
 
 from __future__ import annotations

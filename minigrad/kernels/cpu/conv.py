@@ -1,7 +1,8 @@
 """Which algorithm computes a convolution: `im2col.py` for all, `winograd.py` where it is faster.
 
 The choice depends on shapes and dtype, never on a timing, so that a network gives the same bits
-every time. `algorithm` forces one: "im2col", or "winograd", an error where that cannot do it.
+every time. `minigrad.backends.conv.algorithm = "im2col"` forces one, and so does "winograd", with
+an error where that cannot do it.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def choose(
             with stride 1, dilation 1 and less padding than its size.
     """
     if algorithm not in ALGORITHMS:
-        raise ValueError(f"kernels.cpu.conv.algorithm must be one of {ALGORITHMS}: {algorithm!r}")
+        raise ValueError(f"backends.conv.algorithm must be one of {ALGORITHMS}: {algorithm!r}")
     O, per_group, KH, KW = w_shape
     possible = (
         KH == KW and KH in winograd.KERNELS and stride == dilation == (1, 1) and max(pad) < KH
