@@ -200,7 +200,6 @@ class Function:
         self._inputs = [
             (x.shape, x.dtype) if isinstance(x, Tensor) else None for x in inputs
         ]
-        self._output = (output.shape, output.dtype)
         self._watched = tuple(
             (x._version, x._version.count, f"{what} of shape {tuple(x.shape)}")
             for x, what in (

@@ -50,20 +50,28 @@ def use(count: int) -> None:
     """Compute on `count` cores, and wait until all workers have started."""
     mg.set_num_threads(count)
     deadline = time.monotonic() + PATIENCE
-    while count > 1 and len(set(processes(count))) < count:
+    while count > 1 and len(set(processes(count, patience=0.1))) < count:
         assert time.monotonic() < deadline, "the workers do not start"
         time.sleep(0.01)
 
 
-def processes(n: int, work: float = math.inf) -> list[int]:
-    """The process that each of n things was done in."""
+def processes(n: int, work: float = math.inf, patience: float = PATIENCE) -> list[int]:
+    """The process that each of n things was done in, when each waits until all have begun."""
     who = memory.zeros(n, np.int64)
 
     def fn(start: int, stop: int) -> None:
-        who[start:stop] = os.getpid()
+        meet(who, slice(start, stop), os.getpid(), patience)
 
     parallel(fn, n, work)
     return who.tolist()
+
+
+def meet(here: np.ndarray, place: Any, value: int = 1, patience: float = PATIENCE) -> None:
+    """Note `value`, and wait until nothing is 0: so nobody has time to do what others should."""
+    here[place] = value
+    deadline = time.monotonic() + patience
+    while not here.all() and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def blas_threads() -> int:
@@ -92,7 +100,6 @@ def test_each_range_has_a_process_of_its_own(count: int) -> None:
     who = processes(count)
     assert who[0] == os.getpid()
     assert len(set(who)) == count
-    assert processes(count) == who  # and it stays
 
 
 def test_little_work_goes_to_few_cores() -> None:
@@ -103,9 +110,10 @@ def test_little_work_goes_to_few_cores() -> None:
 
 
 def test_nested_calls_run_inline(count: int) -> None:
-    who = memory.zeros((3, 4), np.int64)
+    who, begun = memory.zeros((3, 4), np.int64), memory.zeros(3, np.int64)
 
     def outer(start: int, stop: int) -> None:
+        meet(begun, slice(start, stop))
         for row in range(start, stop):
 
             def inner(first: int, last: int, row: int = row) -> None:
@@ -124,10 +132,13 @@ def test_nested_calls_run_inline(count: int) -> None:
 def test_a_result_outside_of_the_arena_is_an_error_and_never_lost() -> None:
     use(2)
     for size in (2, 10_000):
-        out = np.zeros(size)
+        out, begun = np.zeros(size), memory.zeros(2, np.int64)
         assert not memory.is_shared(out)
 
-        def fn(start: int, stop: int, out: np.ndarray = out) -> None:
+        def fn(
+            start: int, stop: int, out: np.ndarray = out, begun: np.ndarray = begun
+        ) -> None:
+            meet(begun, int(start > 0))
             out[start:stop] = 1
 
         with pytest.raises(ValueError, match="read-only"):
@@ -187,9 +198,10 @@ def run_python(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("failing", [0, 2], ids=["own-range", "workers-range"])
 def test_errors_are_raised_after_all_ranges_ended(failing: int) -> None:
     use(3)
-    ended = memory.zeros(3, np.int64)
+    begun, ended = memory.zeros((2, 3), np.int64)
 
     def fn(start: int, stop: int) -> None:
+        meet(begun, start)
         if start == failing:
             raise ZeroDivisionError(f"image {start}")
         time.sleep(0.05)
@@ -210,8 +222,10 @@ class Unloadable(Exception):
 
 def test_an_error_that_cannot_be_unpacked_is_named() -> None:
     use(2)
+    begun = memory.zeros(2, np.int64)
 
     def fn(start: int, stop: int) -> None:
+        meet(begun, start)
         if start:
             raise Unloadable("this", "there")
 
@@ -230,11 +244,40 @@ def test_a_worker_imports_nothing_from_the_current_folder(
     cores._team.end()
 
 
-def test_a_worker_that_is_killed_is_an_error_and_replaced() -> None:
+def test_what_no_worker_has_begun_the_caller_does() -> None:
+    """A worker that gets no core holds nobody up, and is as good as new when it gets one."""
     use(2)
-    own = os.getpid()
+    theirs = [worker.process.pid for worker in cores._team.workers]
+    for process in theirs:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            assert processes(2, patience=0) == [os.getpid()] * 2
+    finally:
+        for process in theirs:
+            os.kill(process, signal.SIGCONT)
+    own, other = processes(2)
+    assert own == os.getpid() and other in theirs
+
+
+def test_a_worker_has_no_workers() -> None:
+    use(3)
+    begun, numbers = memory.zeros((2, 3), np.int64)
 
     def fn(start: int, stop: int) -> None:
+        meet(begun, start)
+        numbers[start] = mg.get_num_threads()
+
+    parallel(fn, 3)
+    assert numbers.tolist() == [3, 1, 1]
+
+
+def test_a_worker_that_is_killed_is_an_error_and_replaced() -> None:
+    use(2)
+    own, begun = os.getpid(), memory.zeros(2, np.int64)
+
+    def fn(start: int, stop: int) -> None:
+        meet(begun, start)
         if os.getpid() != own:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -247,11 +290,11 @@ def test_an_interrupt_while_waiting_ends_the_workers(monkeypatch: pytest.MonkeyP
     use(2)
     (worker, *_) = cores._team.workers
 
-    def interrupted(worker: Any) -> None:
+    def interrupted(workers: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(workers.Worker, "error", interrupted)
+        patch.setattr(workers, "answers", interrupted)
         with pytest.raises(KeyboardInterrupt):
             processes(2)
     assert worker.process.returncode is not None  # nobody writes into our arrays any more
@@ -266,9 +309,9 @@ def test_without_workers_one_core_does_all(python: str, monkeypatch: pytest.Monk
     with pytest.warns(RuntimeWarning, match="computes on one core: no worker process starts"):
         deadline = time.monotonic() + PATIENCE
         while cores._team.works:
-            assert set(processes(2)) == {os.getpid()}
+            assert set(processes(2, patience=0)) == {os.getpid()}
             assert time.monotonic() < deadline, "nobody has noticed"
-    assert set(processes(2)) == {os.getpid()}
+    assert set(processes(2, patience=0)) == {os.getpid()}
 
 
 def test_where_addresses_are_limited_one_core_does_all() -> None:
@@ -386,18 +429,18 @@ def test_several_callers_at_once() -> None:
 
 def test_a_forked_child_computes_too(in_child: Any) -> None:
     use(2)
-    truth, ours = convolved(), cores._team.workers[0].process.pid
+    truth, ours = convolved(), {worker.process.pid for worker in cores._team.workers}
 
     def child() -> None:
         use(2)
-        assert cores._team.workers[0].process.pid != ours
+        assert cores._team.workers[0].process.pid not in ours
         for expected, actual in zip(truth, convolved(), strict=True):
             np.testing.assert_array_equal(actual, expected)
         cores._team.end()
 
     in_child(child)
     in_child(child)
-    assert ours in processes(2)  # and the parent's workers are as they were
+    assert set(processes(2)) <= {os.getpid(), *ours}  # and the parent's are as they were
 
 
 # ------------------------------------------------------------------------------------- the number

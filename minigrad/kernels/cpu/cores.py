@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.cpu import memory, workers
-from minigrad.kernels.cpu.workers import Error, Range, Worker
+from minigrad.kernels.cpu.workers import Error, Mailbox, Range, Worker
 
 # Nanoseconds: a range that a core ends sooner is not worth a process of its own, as to pack a
 # kernel, to send it and to hear from it takes 100 to 300 us.
@@ -126,6 +126,7 @@ class _Team:
 
     def __init__(self) -> None:
         self.workers: list[Worker] = []
+        self.mailbox: Any = None  # theirs, if there are any
         self.lock = threading.Lock()
         frozen = getattr(sys, "frozen", False)  # a program that is its own interpreter
         self.works = memory.arena().size > 0 and bool(sys.executable) and not frozen
@@ -144,9 +145,10 @@ class _Team:
 
     def _ready(self, count: int) -> bool:
         try:
+            self.mailbox = self.mailbox or Mailbox()
             while len(self.workers) < count:
-                self.workers.append(Worker())
-            return all(worker.is_ready() for worker in self.workers[:count])
+                self.workers.append(Worker(self.mailbox))
+            return all(worker.is_ready() for worker in self.workers)
         except (OSError, EOFError) as error:
             self.works = False
             self.end()
@@ -155,13 +157,16 @@ class _Team:
             return False
 
     def _side_by_side(self, fn: Callable[[int, int], Any], parts: list[Range]) -> list[Error]:
-        own, *others = parts
         job, _copies = workers.packed(fn)
+        own, *others = parts
         try:
-            for worker, part in zip(self.workers, others, strict=False):
-                worker.send(job, part)
+            for part in others:
+                self.mailbox.put(part, job)
             errors = [_run(fn, *own)]
-            errors += [worker.error() for worker in self.workers[: len(others)]]
+            while (part := self.mailbox.take()) is not None:
+                errors.append(_run(fn, *part))
+            while len(errors) < len(parts):
+                errors += workers.answers(self.workers)
         except BaseException as error:
             self.end()  # whatever they compute, nobody waits for it any more
             if isinstance(error, (EOFError, ConnectionError)):
@@ -176,6 +181,9 @@ class _Team:
         workers, self.workers = self.workers, []
         for worker in workers:
             worker.end()
+        if self.mailbox:
+            self.mailbox.close()
+            self.mailbox = None
 
 
 _team = _Team()
@@ -187,16 +195,19 @@ def _after_fork() -> None:
     global _team, _blas_lock, _blas_users
     for worker in _team.workers:
         worker.forget()
+    if _team.mailbox:
+        _team.mailbox.close()
     _team, _blas_lock, _blas_users = _Team(), threading.Lock(), 0
 
 
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def serve(connection: int, arena: int) -> None:
-    """What a worker process runs, from its start to its end."""
+def serve(mailbox: int, connection: int, arena: int) -> None:
+    """What a worker process runs, from its start to its end: alone, without workers of its own."""
+    set_num_threads(1)
     with one_blas_thread():
-        workers.serve(_run, connection, arena)
+        workers.serve(_run, mailbox, connection, arena)
 
 
 @cache

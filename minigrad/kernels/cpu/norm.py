@@ -50,11 +50,7 @@ def batch_norm_stats(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @in_single
 def batch_norm(
-    x: np.ndarray,
-    mean: np.ndarray,
-    invstd: np.ndarray,
-    w: np.ndarray | None,
-    b: np.ndarray | None,
+    x: np.ndarray, mean: np.ndarray, invstd: np.ndarray, w: np.ndarray | None, b: np.ndarray | None
 ) -> np.ndarray:
     """y = (x - mean) * invstd * w + b, channel by channel, as x * scale + shift.
 
@@ -78,11 +74,7 @@ def batch_norm(
 
 @in_single
 def batch_norm_backward(
-    g: np.ndarray,
-    x: np.ndarray,
-    mean: np.ndarray,
-    invstd: np.ndarray,
-    w: np.ndarray | None,
+    g: np.ndarray, x: np.ndarray, mean: np.ndarray, invstd: np.ndarray, w: np.ndarray | None,
     training: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(gx, gw, gb) with gb = sum(g), gw = sum(g * z), z = (x - mean) * invstd.

@@ -19,15 +19,8 @@ BLOCK = 128 * 1024  # elements: p, g, buf and two scratch arrays in float32 are 
 
 
 def sgd_step(
-    p: np.ndarray,
-    g: np.ndarray,
-    buf: np.ndarray | None,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    first: bool,
+    p: np.ndarray, g: np.ndarray, buf: np.ndarray | None, lr: float, momentum: float,
+    dampening: float, weight_decay: float, nesterov: bool, first: bool,
 ) -> None:
     """Update the parameter `p` and its momentum `buf` (None without momentum), all of one shape.
 
@@ -56,17 +49,8 @@ def sgd_step(
 
 
 def adam_step(
-    p: np.ndarray,
-    g: np.ndarray,
-    m: np.ndarray,
-    v: np.ndarray,
-    step: int,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
+    p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, step: int, lr: float, beta1: float,
+    beta2: float, eps: float, weight_decay: float, decoupled: bool,
 ) -> None:
     """Update the parameter `p` and its moments `m` and `v`, all of one shape; `step` is 1 at first.
 

@@ -8,7 +8,8 @@ as long as many a call. Processes have a lock each. What they need instead:
   lies elsewhere is copied, and read-only for the worker, so that no result is lost silently;
 - functions that travel: a kernel's closure is sent as its code, its defaults and what it closes
   over (keyword-only defaults and closures that call themselves are not);
-- company: a worker listens without sleeping for a while after each range, and so does the caller.
+- company: a worker listens without sleeping for a while after each range, and so does the caller;
+  a range that no worker has begun when the caller has done its own, the caller does as well.
 
 A worker starts as a fresh interpreter, once, in about a quarter of a second, in which the caller
 goes on alone. It ends when the connection does, however that comes about.
@@ -21,6 +22,7 @@ import marshal
 import os
 import pickle
 import select
+import struct
 import subprocess
 import sys
 import time
@@ -100,35 +102,63 @@ def _function(code: bytes, module: str, defaults: Any, cells: tuple[Any, ...]) -
 # ------------------------------------------------------------------------------------ both ends
 
 
-class _End:
-    """One end of a connection, which listens eagerly before it falls asleep."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.poller = select.poll()
-        self.poller.register(connection, select.POLLIN)
-
-    def has_heard(self) -> bool:
-        return bool(self.poller.poll(0))
-
-    def receive(self) -> bytes:
-        """The next message. Raises EOFError where the other end has gone."""
-        sleepy = time.monotonic() + AWAKE
-        while not self.has_heard():
-            if time.monotonic() > sleepy:
-                self.poller.poll()
-            os.sched_yield()
-        return self.connection.recv_bytes()
+def wait(poller: select.poll) -> list[tuple[int, int]]:
+    """The (file, event)s that have come: listens eagerly for a while before it falls asleep."""
+    sleepy = time.monotonic() + AWAKE
+    while not (heard := poller.poll(0)):
+        if time.monotonic() > sleepy:
+            return poller.poll()
+        os.sched_yield()
+    return heard
 
 
-class Worker(_End):
-    """A worker process, seen from the process that asks."""
+class Mailbox:
+    """Ranges of a job that nobody has begun. Whoever takes one out does it: a worker, or the caller
+    itself, when it has done its own and the worker is still asleep, or kept from its core.
+
+    A pipe, from which all read: so short a letter comes out whole, and only once.
+    """
 
     def __init__(self) -> None:
-        ours, theirs = Pipe()
-        super().__init__(ours)
-        files = theirs.fileno(), memory.arena().file
-        path = os.pathsep.join(filter(None, [*sys.path, _PACKAGE]))
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+
+    def put(self, part: Range, job: np.ndarray) -> None:
+        """Offer a range of the job whose bytes lie in the arena."""
+        place = memory.arena().offset(job)
+        os.write(self.writer, LETTER.pack(*part, place, job.size))
+
+    def take(self) -> Range | None:
+        """A range that nobody will do now unless the caller does it."""
+        letter = _take(self.reader)
+        return letter and letter[:2]
+
+    def close(self) -> None:
+        os.close(self.reader)
+        os.close(self.writer)
+
+
+LETTER = struct.Struct("4q")  # start, stop; offset and length of the job
+
+
+def _take(mailbox: int) -> Any:
+    """The next letter, opened; None where there is none. Raises EOFError: the caller has gone."""
+    try:
+        letter = os.read(mailbox, LETTER.size)
+    except BlockingIOError:
+        return None
+    if not letter:
+        raise EOFError
+    return LETTER.unpack(letter)
+
+
+class Worker:
+    """A worker process, seen from the process that asks."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self.connection, theirs = Pipe(duplex=False)
+        files = mailbox.reader, theirs.fileno(), memory.arena().file
+        path = os.pathsep.join(filter(None, [_PACKAGE, *sys.path]))
         code = f"from minigrad.kernels.cpu import cores; cores.serve{files}"
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", code],  # -P: modules of the current folder are not ours
@@ -141,17 +171,13 @@ class Worker(_End):
 
     def is_ready(self) -> bool:
         """Whether the worker has started; its first message is empty."""
-        if not self.started and self.has_heard():
-            self.started = not self.receive()
+        if not self.started and self.connection.poll():
+            self.started = not self.connection.recv_bytes()
         return self.started
 
-    def send(self, job: bytes, part: Range) -> None:
-        """Let it call the function that was packed as `job` on a range."""
-        self.connection.send_bytes(pickle.dumps(part) + job)
-
-    def error(self) -> Error:
-        """Wait for the end of the range: what it raised, or None."""
-        return pickle.loads(self.receive())
+    def answer(self) -> Error:
+        """What the range raised that it has done, or None."""
+        return pickle.loads(self.connection.recv_bytes())
 
     def end(self) -> None:
         """End the process, whatever it is doing."""
@@ -165,33 +191,46 @@ class Worker(_End):
         self.process.returncode = 0
 
 
-def packed(fn: Callable[[int, int], Any]) -> tuple[bytes, list[np.ndarray]]:
-    """`fn` for `Worker.send`, and the arrays that must live until the workers have ended."""
+def answers(workers: list[Worker]) -> list[Error]:
+    """Wait until any of them has done a range: the answers that are there, at least one."""
+    poller, by_file = select.poll(), {worker.connection.fileno(): worker for worker in workers}
+    for file in by_file:
+        poller.register(file, select.POLLIN)
+    return [by_file[file].answer() for file, _ in wait(poller)]
+
+
+def packed(fn: Callable[[int, int], Any]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """`fn` as bytes in the arena, and the arrays that must live until the workers have ended."""
     file = io.BytesIO()
     pickler = _Pickler(file)
     pickler.dump(fn)
-    return file.getvalue(), pickler.copies
+    job = memory.empty(file.tell(), np.uint8)
+    job[:] = file.getbuffer()
+    return job, pickler.copies
 
 
-def serve(run: Callable[..., Error], connection: int, arena: int) -> None:
-    """The life of a worker: `run` what comes, and answer with the error or None."""
+def serve(run: Callable[..., Error], mailbox: int, connection: int, arena: int) -> None:
+    """The life of a worker: `run` what it takes, and answer with the error or None."""
     global _callers_arena
     _callers_arena = memory.Arena(arena)
     memory._pool.limit = WORKERS_FREE
-    end = _End(Connection(connection))
+    answers, poller = Connection(connection, readable=False), select.poll()
+    poller.register(mailbox, select.POLLIN)
     with suppress(EOFError, ConnectionError):  # the caller has gone
-        end.connection.send_bytes(b"")
+        answers.send_bytes(b"")
         while True:
-            end.connection.send_bytes(_packed_error(_run_job(run, end.receive())))
+            wait(poller)
+            letter = _take(mailbox)
+            if letter is not None:  # nobody was faster
+                answers.send_bytes(_packed_error(_run_job(run, *letter)))
 
 
-def _run_job(run: Callable[..., Error], message: bytes) -> Error:
-    file = io.BytesIO(message)
+def _run_job(run: Callable[..., Error], start: int, stop: int, place: int, size: int) -> Error:
     try:
-        part = pickle.load(file)
-        return run(pickle.load(file), *part)
+        fn = pickle.loads(_callers_arena.bytes[place : place + size].data)
     except Exception as error:  # it could not be unpacked
         return error
+    return run(fn, start, stop)
 
 
 def _packed_error(error: Error) -> bytes:

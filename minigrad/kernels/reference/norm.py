@@ -67,11 +67,7 @@ def batch_norm_stats(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @in_double
 def batch_norm(
-    x: np.ndarray,
-    mean: np.ndarray,
-    invstd: np.ndarray,
-    w: np.ndarray | None,
-    b: np.ndarray | None,
+    x: np.ndarray, mean: np.ndarray, invstd: np.ndarray, w: np.ndarray | None, b: np.ndarray | None
 ) -> np.ndarray:
     """y = (x - mean) * invstd * w + b, channel by channel; invstd = 1 / sqrt(var + eps)."""
     y = np.zeros_like(x)
@@ -86,11 +82,7 @@ def batch_norm(
 
 @in_double
 def batch_norm_backward(
-    g: np.ndarray,
-    x: np.ndarray,
-    mean: np.ndarray,
-    invstd: np.ndarray,
-    w: np.ndarray | None,
+    g: np.ndarray, x: np.ndarray, mean: np.ndarray, invstd: np.ndarray, w: np.ndarray | None,
     training: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(gx, gw, gb), with z = (x - mean) * invstd and averages over the n numbers of a channel.
