@@ -46,8 +46,8 @@ class Config:
 
     @classmethod
     def of(cls, given: Mapping[str, Any], full: bool = False) -> Self:
-        """The defaults, changed by `full` (all images, more epochs, augmentation), then by what was
-        given.
+        """The defaults, changed by `full` (all images, more epochs, augmentation, and more weight
+        decay against so many epochs' overfitting), then by what was given.
 
         A default learning rate is in proportion to the batch size: twice the images have half the
         steps to come as far (the linear scaling rule of Goyal et al., 2017, arXiv:1706.02677).
@@ -83,7 +83,7 @@ class Config:
         return asdict(self)
 
 
-FULL: dict[str, Any] = {"limit_train": None, "epochs": 30, "augment": True}
+FULL: dict[str, Any] = {"limit_train": None, "epochs": 30, "augment": True, "weight_decay": 1e-3}
 LARGE: dict[str, Any] = {"lr": 0.01}  # for networks that were made for 224 x 224
 ADAM_SMALLER = (
     50  # Adam's steps do not shrink with the gradient: its learning rate must be that much less
