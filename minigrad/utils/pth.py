@@ -292,7 +292,7 @@ def _tuple(items: list[Any]) -> tuple:
 
 def _append(target: Any, items: list[Any]) -> None:
     if type(target) is not list or any(isinstance(item, _Inert) for item in items):
-        raise LoadError(f"appends what is no value, or to a {type(target).__name__}")
+        raise LoadError(f"appends a part of the program, or to a {type(target).__name__}")
     target.extend(items)
 
 
@@ -302,7 +302,9 @@ def _set(target: Any, items: list[Any]) -> Any:
     if type(target) not in (dict, OrderedDict) or len(keys) != len(values):
         raise LoadError(f"sets the items of a {type(target).__name__}, or half an item")
     if any(type(key) not in KEYS for key in keys) or any(isinstance(v, _Inert) for v in values):
-        raise LoadError("sets an item whose key is no text or number, or whose value is none")
+        raise LoadError(
+            "sets an item whose key is no text or number, or whose value is a part of the program"
+        )
     target.update(zip(keys, values, strict=True))
     return target
 
@@ -393,6 +395,7 @@ def read_stream(file: IO[bytes]) -> tuple[Any, list[Tensor]]:
     ):
         raise LoadError("the list of storages is not that of the object's tensors")
     file.seek(stream.tell())
+    stream.close()  # up to 64 MB
     for key in keys:
         storage = machine.storages[key]
         count = int.from_bytes(file.read(8), "little", signed=True)
