@@ -13,19 +13,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from alexnet.errors import InputError
-from alexnet.files import atomic_path
-from minigrad import backend, nn
+from minigrad import nn
+from minigrad.utils.files import atomic_path
+from minigrad.utils.serialization import FilePath, to_safetensors
 
 KEY = "alexnet"  # one entry: safetensors writes several in an order that changes from run to run
 SHOWN = 4  # keys that an error names before it counts the rest
-
-FilePath = str | PathLike[str]
 
 
 def save_weights(model: nn.Module, path: FilePath, about: Mapping[str, Any]) -> str:
@@ -44,22 +42,13 @@ def write(path: FilePath, arrays: Mapping[str, Any], about: Mapping[str, Any]) -
     """Arrays (NumPy's or CuPy's) and JSON-able metadata into a safetensors file; returns its
     SHA-256.
 
-    safetensors 0.8.0 writes arrays that are not contiguous wrongly, without a word
-    (safetensors#825): they are made contiguous here, and what was written is read back and compared
-    before it takes its place.
+    What was written is read back and compared before it takes its place.
     """
-    from safetensors.numpy import load_file, save
-
-    host = {key: backend.to_device(array, backend.CPU) for key, array in arrays.items()}
-    host = {key: np.ascontiguousarray(array).reshape(array.shape) for key, array in host.items()}
+    content = to_safetensors(arrays, {KEY: json.dumps(about)})
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(host, metadata={KEY: json.dumps(about)}))
-        written = load_file(temporary)
-        for key, array in host.items():
-            if not _same_bits(array, written[key]):
-                raise OSError(
-                    f"{path}: {key} was not written as it is (a defect of safetensors, or the disk)"
-                )
+        temporary.write_bytes(content)
+        if temporary.read_bytes() != content:
+            raise OSError(f"{path} was not written as it is: a defect of the disk")
         return sha256(temporary)
 
 
@@ -91,7 +80,7 @@ def load_weights(model: nn.Module, path: FilePath) -> dict[str, Any]:
             and mis-shaped. The model is unchanged then.
     """
     arrays, about = read(path)
-    differences = _differences(model, arrays)
+    differences = differences_from(model, arrays)
     if differences:
         whose = f" (it says {about['model']})" if about.get("model") else ""
         raise InputError(
@@ -120,17 +109,25 @@ def load_model(path: FilePath) -> tuple[nn.Module, dict[str, Any]]:
     return model, load_weights(model, path)
 
 
-def _differences(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> list[str]:
+def differences_from(model: nn.Module, arrays: Mapping[str, Any]) -> list[str]:
+    """Why `arrays` (anything with a shape) are not the state of `model`, in words; empty if they
+    are.
+
+    Counters of batches may be missing, as `load_state_dict` has it: older files lack them.
+    """
     own = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     return [
         f"{what} {_some(keys)}"
         for what, keys in (
-            ("missing", [key for key in own if key not in arrays]),
+            (
+                "missing",
+                [k for k in own if k not in arrays and not k.endswith("num_batches_tracked")],
+            ),
             ("unexpected", [key for key in arrays if key not in own]),
             (
                 "of another shape",
                 [
-                    f"{key} {arrays[key].shape} instead of {shape}"
+                    f"{key} {tuple(arrays[key].shape)} instead of {shape}"
                     for key, shape in own.items()
                     if key in arrays and arrays[key].shape != shape
                 ],
@@ -143,11 +140,6 @@ def _differences(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> list[str
 def _some(keys: list[str]) -> str:
     more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
     return ", ".join(keys[:SHOWN]) + more
-
-
-def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal in shape, dtype and every bit, so that NaN equals NaN."""
-    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
 def sha256(path: FilePath) -> str:
@@ -193,7 +185,7 @@ def load_snapshot(path: FilePath, model: nn.Module, optimizer: Any) -> dict[str,
     weights = {
         key.removeprefix("model."): a for key, a in arrays.items() if key.startswith("model.")
     }
-    differences = _differences(model, weights)
+    differences = differences_from(model, weights)
     if differences:
         raise InputError(f"{path} is a snapshot of another network: {'; '.join(differences)}")
     model.load_state_dict(weights)

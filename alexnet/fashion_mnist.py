@@ -28,7 +28,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 import numpy as np
 
 from alexnet.errors import InputError
-from alexnet.files import atomic_path
+from minigrad.utils.files import atomic_path
 
 MIRRORS = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.files import atomic_path
+from minigrad.utils.files import atomic_path
 
 TRAIN, TEST = "#0072b2", "#d55e00"  # blue and vermilion: told apart by everybody
 GREY = "#8a8a8a"

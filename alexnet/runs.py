@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet.errors import InputError
-from alexnet.files import atomic_path
+from minigrad.utils.files import atomic_path
 
 
 class Run:

@@ -15,9 +15,7 @@ from minigrad import autograd, backends, cuda, nn, optim, utils
 from minigrad.autograd import (
     Function, detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled,
 )
-from minigrad.backend import (
-    Device, get_rng_state, initial_seed, manual_seed, set_rng_state,
-)
+from minigrad.backend import Device, get_rng_state, initial_seed, manual_seed, set_rng_state
 from minigrad.creation import (
     arange, as_tensor, empty, eye, from_dlpack, from_numpy, full, full_like, linspace, ones,
     ones_like, rand, rand_like, randint, randn, randn_like, randperm, tensor, zeros, zeros_like,
@@ -36,6 +34,7 @@ from minigrad.ops import (
     permute, pow, relu, reshape, sigmoid, softmax, split, sqrt, squeeze, stack, sub, sum, t, tanh,
     transpose, unbind, unflatten, unsqueeze, var,
 )
+from minigrad.utils import load, save
 
 device = Device
 __version__ = "0.1.0"
@@ -48,11 +47,11 @@ __all__ = [
     "from_dlpack", "from_numpy", "full", "full_like", "ge", "get_num_threads", "get_rng_state",
     "gradcheck", "gt", "half", "initial_seed", "int", "int16", "int32", "int64", "int8",
     "is_floating_point", "is_grad_enabled", "is_tensor", "isfinite", "isinf", "isnan", "le",
-    "linspace", "log", "log_softmax", "logical_and", "logical_not", "logical_or", "long", "lt",
-    "manual_seed", "matmul", "max", "mean", "min", "mul", "ne", "neg", "nn", "no_grad", "ones",
-    "ones_like", "optim", "permute", "pow", "promote_types", "rand", "rand_like", "randint",
-    "randn", "randn_like", "randperm", "relu", "reshape", "set_grad_enabled", "set_num_threads",
-    "set_rng_state", "short", "sigmoid", "softmax", "split", "sqrt", "squeeze", "stack", "sub",
-    "sum", "t", "tanh", "tensor", "transpose", "uint8", "unbind", "unflatten", "unsqueeze", "utils",
-    "var", "zeros", "zeros_like",
+    "linspace", "load", "log", "log_softmax", "logical_and", "logical_not", "logical_or", "long",
+    "lt", "manual_seed", "matmul", "max", "mean", "min", "mul", "ne", "neg", "nn", "no_grad",
+    "ones", "ones_like", "optim", "permute", "pow", "promote_types", "rand", "rand_like", "randint",
+    "randn", "randn_like", "randperm", "relu", "reshape", "save", "set_grad_enabled",
+    "set_num_threads", "set_rng_state", "short", "sigmoid", "softmax", "split", "sqrt", "squeeze",
+    "stack", "sub", "sum", "t", "tanh", "tensor", "transpose", "uint8", "unbind", "unflatten",
+    "unsqueeze", "utils", "var", "zeros", "zeros_like",
 ]

@@ -1,5 +1,5 @@
 """The networks by name: `models.alexnet(num_classes=10)`, or `models.get_model("alexnet",
-num_classes=10)`.
+num_classes=10)`. All take `weights=PATH`, and some `pretrained=True`: see `alexnet/weights.py`.
 
 `MODELS` is what the command line offers, with the images that each network was published for.
 """
@@ -54,7 +54,8 @@ def list_models() -> list[str]:
 
 
 def get_model(name: str, **config: Any) -> nn.Module:
-    """The network `name`; config: `num_classes`, `in_channels`, by default the published ones.
+    """The network `name`; config: `num_classes`, `in_channels`, by default the published ones;
+    `weights` or `pretrained`.
 
     Raises:
         ValueError: the name is unknown; lists those that are not.

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from alexnet.weights import loadable
 from minigrad import Tensor, nn
 from minigrad.nn import init
 
 PIXEL_STD = 58.0  # of the photographs in ImageNet, for pixels in 0..255
 
 
+@loadable
 def alexnet_small(num_classes: int = 10, in_channels: int = 1) -> nn.Sequential:
     """AlexNet's ideas at the size of Fashion-MNIST.
 
@@ -63,6 +65,7 @@ def alexnet_small(num_classes: int = 10, in_channels: int = 1) -> nn.Sequential:
     return net
 
 
+@loadable
 def alexnet_2012(num_classes: int = 1000, in_channels: int = 3) -> nn.Sequential:
     """The network of the paper: 60,965,224 parameters.
 
@@ -181,11 +184,13 @@ class AlexNet(nn.Module):
         return self.classifier(x.flatten(1))
 
 
+@loadable
 def alexnet(num_classes: int = 1000, dropout: float = 0.5, in_channels: int = 3) -> AlexNet:
-    """torchvision's network: see `AlexNet`."""
+    """torchvision's network: see `AlexNet`. `pretrained=True` takes its published weights."""
     return AlexNet(num_classes, dropout, in_channels)
 
 
+@loadable
 def alexnet_d2l(num_classes: int = 10, in_channels: int = 1, padding: int = 1) -> nn.Sequential:
     """The network of Dive into Deep Learning: 46,764,746 parameters.
 

@@ -1,8 +1,8 @@
 """Writing a file so that nobody ever sees half of it.
 
-Everything the commands leave behind (weights, pictures, downloads, config) goes through
-`atomic_path`: it is written beside its final place and moved there only when it is complete.
-Next: `report.py`.
+Everything that is left on a disk (weights, pictures, downloads, config) goes through `atomic_path`:
+it is written beside its final place and moved there only when it is complete.
+Next: `serialization.py`, which writes tensors.
 """
 
 from __future__ import annotations

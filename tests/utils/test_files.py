@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from alexnet.files import atomic_path
+from minigrad.utils.files import atomic_path
 
 
 def test_the_file_appears_only_when_the_block_ends(tmp_path):
