@@ -15,7 +15,7 @@ import numpy as np
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
 
-BLOCK = 128 * 1024  # elements: p, g, buf and two scratch arrays in float32 are 2.5 MiB
+BLOCK = 64 * 1024  # elements: p, g, buf and two scratch arrays in float32 are 1.25 MiB
 
 
 def sgd_step(
