@@ -15,6 +15,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any, NoReturn
 
 from alexnet import config, datasets, models
@@ -170,7 +171,9 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def model_names() -> str:
-    return "; ".join(f"{name}: {published.about}" for name, published in models.MODELS.items())
+    """What each network is, said once for neighbours of which the same can be said."""
+    groups = groupby(models.MODELS, key=lambda name: models.MODELS[name].about)
+    return "; ".join(f"{', '.join(names)}: {about}" for about, names in groups)
 
 
 # Values of flags. argparse makes of the errors: "argument --lr: must be a number above 0, got 'x'".

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from alexnet.console import Table, say
 from alexnet.errors import RunError
 from alexnet.evaluate import evaluate
+from minigrad import nn
 
 if TYPE_CHECKING:
     from alexnet.train import Trainer
@@ -21,6 +22,7 @@ TARGET_LOSS, MOST_STEPS, WARM_UP = 0.01, 1000, 100
 def dry_run(trainer: Trainer) -> int:
     """One step and one evaluation on a few images; says what a run would write."""
     images, targets = next(trainer.batches.of_epoch(1))
+    trainer.model.train()
     loss, right = trainer.train_step(
         images[:FEW].to(trainer.device), targets[:FEW].to(trainer.device)
     )
@@ -55,7 +57,10 @@ def overfit_batch(trainer: Trainer) -> int:
     """
     images, targets = next(trainer.batches.of_epoch(1))
     images, targets = images.to(trainer.device), targets.to(trainer.device)
-    trainer.model.eval()
+    trainer.model.train()  # batch normalisation needs its batch
+    for layer in trainer.model.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.eval()
     table = Table({"step": 6, "loss": 9, "right": 9})
     for step in range(1, MOST_STEPS + 1):
         for group in trainer.optimizer.param_groups:

@@ -320,10 +320,10 @@ class Tensor(Operators):
                 "a leaf Variable that requires grad (or a view of one) is being used in an "
                 "in-place operation: do it under no_grad(), or compute a new tensor"
             )
-        if any(n > 1 and not step for n, step in zip(self.shape, self.array.strides, strict=True)):
+        steps = zip(self.shape, self.array.strides, strict=True)
+        if self.numel() and any(n > 1 and not step for n, step in steps):  # empty ones have steps 0
             raise RuntimeError(
-                "an expanded tensor holds one number for many elements and cannot be written to: "
-                "clone() it first"
+                "an expanded tensor holds one number for many elements: clone() it to write to it"
             )
         if recording and result.grad_fn is not None:
             result.grad_fn._before_overwriting(self)

@@ -218,6 +218,13 @@ def test_in_place_keeps_shape_and_kind() -> None:
     assert x.dtype == mg.float16
 
 
+def test_a_tensor_without_elements_can_be_written_to() -> None:
+    """NumPy's empty arrays have steps of 0, as expanded ones do; there is nothing to write."""
+    x = mg.zeros(0, 3) + 1
+    x += 1
+    assert x.shape == (0, 3)
+
+
 def test_an_expanded_view_cannot_be_written_to() -> None:
     x = mg.ones(1, 3).expand(4, 3)
     with pytest.raises(RuntimeError, match=r"expanded.*clone\(\)"):

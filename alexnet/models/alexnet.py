@@ -1,10 +1,10 @@
-"""AlexNet, five times: the network of 2012, the two that today's books and libraries call by its
+"""AlexNet, six times: the network of 2012, the three that today's books and libraries call by its
 name (one of them with its first layer padded or not), and a small one for images of 28 x 28.
 
 What they share: convolutions with ReLU, overlapping max-pools (3 x 3 windows, 2 apart), dropout
 before large linear layers. Layers have names in the networks that are written here from a paper or
 an idea, and numbers in those that follow a listing, so that `state_dict` has its keys. The tables
-give outputs without the batch. Next: `__init__.py`, which knows the networks by name.
+give outputs without the batch. Next: `vgg.py`, and `__init__.py`, which knows networks by name.
 """
 
 from __future__ import annotations
@@ -242,4 +242,71 @@ def alexnet_d2l(num_classes: int = 10, in_channels: int = 1, padding: int = 1) -
     for layer in net:
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             init.xavier_uniform_(layer.weight)
+    return net
+
+
+@loadable
+def alexnet_tf(num_classes: int = 1000, in_channels: int = 3) -> nn.Sequential:
+    """The network as TensorFlow's textbooks have it: 62,378,344 parameters.
+
+        layer                kernel             output        parameters
+        pad1                 3 before, 4 after   3 x 231 x 231
+        conv1 relu1 norm1    11 x 11 / 4        96 x 56 x 56       34,944
+        pool1                3 x 3 / 2          96 x 27 x 27
+        conv2 relu2 norm2    5 x 5, same       256 x 27 x 27      614,656
+        pool2                3 x 3 / 2         256 x 13 x 13
+        conv3 relu3          3 x 3, same       384 x 13 x 13      885,120
+        conv4 relu4          3 x 3, same       384 x 13 x 13    1,327,488
+        conv5 relu5          3 x 3, same       256 x 13 x 13      884,992
+        pool5 flatten        3 x 3 / 2        9216
+        fc6 relu6 drop6                       4096             37,752,832
+        fc7 relu7 drop7                       4096             16,781,312
+        fc8                                   1000              4,097,000
+
+    Images are 224 x 224. TensorFlow's SAME gives ceil(224 / 4) = 56 windows, which need
+    55 * 4 + 11 = 231 pixels; of the 7 that are missing the odd one goes after. It is so for every
+    side that 4 divides. Its pools are VALID: not padded.
+
+    TensorFlow gives LRN a depth_radius r for the window's 2 r + 1 channels, and does not divide
+    alpha by them: depth_radius=4, bias=1, alpha=0.001/9, beta=0.75 there is size=9, alpha=0.001
+    here.
+
+    Weights begin normal with deviation 0.1, drawn again beyond two deviations, and biases with 0.
+    That is large: it was chosen for timing, and the first logits are in the hundred thousands.
+
+    Source: the AlexNet benchmark among TensorFlow's tutorials for LRN, pools and weights, with the
+    widths of 2012 in one group.
+    """
+    net = nn.Sequential(
+        OrderedDict(
+            pad1=nn.ZeroPad2d((3, 4, 3, 4)),
+            conv1=nn.Conv2d(in_channels, 96, kernel_size=11, stride=4),
+            relu1=nn.ReLU(inplace=True),
+            norm1=nn.LocalResponseNorm(9, alpha=0.001, beta=0.75, k=1.0),
+            pool1=nn.MaxPool2d(kernel_size=3, stride=2),
+            conv2=nn.Conv2d(96, 256, kernel_size=5, padding="same"),
+            relu2=nn.ReLU(inplace=True),
+            norm2=nn.LocalResponseNorm(9, alpha=0.001, beta=0.75, k=1.0),
+            pool2=nn.MaxPool2d(kernel_size=3, stride=2),
+            conv3=nn.Conv2d(256, 384, kernel_size=3, padding="same"),
+            relu3=nn.ReLU(inplace=True),
+            conv4=nn.Conv2d(384, 384, kernel_size=3, padding="same"),
+            relu4=nn.ReLU(inplace=True),
+            conv5=nn.Conv2d(384, 256, kernel_size=3, padding="same"),
+            relu5=nn.ReLU(inplace=True),
+            pool5=nn.MaxPool2d(kernel_size=3, stride=2),
+            flatten=nn.Flatten(),
+            fc6=nn.Linear(256 * 6 * 6, 4096),
+            relu6=nn.ReLU(inplace=True),
+            drop6=nn.Dropout(0.5),
+            fc7=nn.Linear(4096, 4096),
+            relu7=nn.ReLU(inplace=True),
+            drop7=nn.Dropout(0.5),
+            fc8=nn.Linear(4096, num_classes),
+        )
+    )
+    for layer in net:
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            init.trunc_normal_(layer.weight, std=0.1, a=-0.2, b=0.2)
+            init.zeros_(layer.bias)
     return net

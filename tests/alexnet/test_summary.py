@@ -74,6 +74,11 @@ def test_without_times(capsys):
     assert number(total.split()[2]) == 724.41
 
 
+def test_classifiers_halfway_are_counted(capsys):
+    *_, total = printed_table(capsys, "googlenet", "--batch-size", "1", "--no-time")
+    assert number(total.split()[1]) == 13_004_888
+
+
 def test_the_gradient_of_the_image_is_not_computed(monkeypatch):
     def refuse(*args):
         raise AssertionError("the gradient of the input was computed")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from alexnet import checkpoint, checks, datasets, drawn, report, train
+from alexnet import checkpoint, checks, datasets, drawn, models, report, train
 from alexnet.__main__ import main
 from alexnet.batches import Preparation, TrainingBatches
 from alexnet.config import SCHEDULES, Config, Schedule, make_optimizer
@@ -367,6 +367,38 @@ def test_a_dry_run_writes_nothing(alexnet_train, tmp_path, capsys):
     assert "nothing was written. The run would take 2 x 5 steps and write" in out
     assert "runs/1" in out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("model", ["googlenet", "resnet20", "lenet5"])
+def test_a_dry_run_trains_as_a_run_does(alexnet_train, monkeypatch, capsys, model):
+    """In training mode, where GoogLeNet returns its auxiliary scores as well."""
+    modes, step = [], train.Trainer.train_step
+
+    def watched(trainer, images, targets):
+        modes.append(trainer.model.training)
+        return step(trainer, images, targets)
+
+    monkeypatch.setattr(train.Trainer, "train_step", watched)
+    assert alexnet_train("--model", model, "--dry-run") == 0
+    assert modes == [True]
+    assert "one training step on 8 images: loss " in capsys.readouterr().out
+
+
+def test_losses_halfway_count_three_tenths():
+    a, b, c = mg.randn(3, 4, 10)
+    y = mg.tensor([0, 1, 2, 3])
+    cross_entropy = nn.functional.cross_entropy
+    scores, loss = train.scores_and_loss(models.GoogLeNetOutputs(a, b, c), y)
+    assert scores is a
+    expected = cross_entropy(a, y) + 0.3 * (cross_entropy(b, y) + cross_entropy(c, y))
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert train.scores_and_loss(a, y)[1].item() == cross_entropy(a, y).item()
+
+
+def test_one_batch_is_learnt_by_heart_through_batch_normalisation(alexnet_train, capsys):
+    """Which normalises by the batch, as in training: by statistics that never move it may not."""
+    assert alexnet_train("--model", "resnet20", "--batch-size", 8, "--lr", 0.1, "--overfit-batch") == 0
+    assert "one batch learnt by heart" in capsys.readouterr().out
 
 
 def test_one_batch_is_learnt_by_heart(alexnet_train, tmp_path, capsys):
