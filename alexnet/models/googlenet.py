@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from alexnet.weights import loadable
 import minigrad
+from alexnet.weights import loadable
 from minigrad import Tensor, nn
 from minigrad.nn import init
 

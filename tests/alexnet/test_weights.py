@@ -139,7 +139,7 @@ def test_files_of_before_batches_were_counted(tmp_path):
 @pytest.mark.parametrize("name", MODELS)
 def test_every_network_takes_weights(name):
     parameters = inspect.signature(MODELS[name].build).parameters
-    assert {"num_classes", "weights", "pretrained"} <= set(parameters)
+    assert {"weights", "pretrained"} <= set(parameters)
 
 
 def test_another_number_of_classes_is_said_with_both_shapes(tmp_path):
