@@ -25,7 +25,8 @@ FLOORS = [
     ["minigrad.backend", "minigrad.dtypes"],
     ["minigrad.kernels"],
     ["minigrad.tensor", "minigrad.autograd", "minigrad.operators", "minigrad.ops",
-     "minigrad.creation", "minigrad.printing", "minigrad.gradcheck", "minigrad.cuda"],
+     "minigrad.creation", "minigrad.printing", "minigrad.gradcheck", "minigrad.cuda",
+     "minigrad.backends"],
     ["minigrad.nn", "minigrad.optim", "minigrad.utils"],
     ["alexnet"],
 ]
