@@ -397,7 +397,8 @@ def test_losses_halfway_count_three_tenths():
 
 def test_one_batch_is_learnt_by_heart_through_batch_normalisation(alexnet_train, capsys):
     """Which normalises by the batch, as in training: by statistics that never move it may not."""
-    assert alexnet_train("--model", "resnet20", "--batch-size", 8, "--lr", 0.1, "--overfit-batch") == 0
+    flags = ("--model", "resnet20", "--batch-size", 8, "--lr", 0.1)
+    assert alexnet_train(*flags, "--overfit-batch") == 0
     assert "one batch learnt by heart" in capsys.readouterr().out
 
 
