@@ -286,6 +286,47 @@ def test_a_worker_that_is_killed_is_an_error_and_replaced() -> None:
     use(2)
 
 
+def test_a_worker_that_is_killed_between_calls_is_replaced() -> None:
+    use(2)
+    (worker,) = cores._team.workers
+    os.kill(worker.process.pid, signal.SIGKILL)
+    worker.process.wait()
+    use(2)
+    assert cores._team.workers[0] is not worker
+
+
+def test_fewer_cores_are_fewer_workers() -> None:
+    use(3)
+    use(2)
+    assert len(cores._team.workers) == 1
+
+
+def test_interrupts_that_come_one_after_the_other_leave_no_letters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second comes while the first ends the workers."""
+    use(2)
+    (worker,) = cores._team.workers
+    out = memory.zeros(10, np.int64)
+
+    def fn(start: int, stop: int) -> None:
+        out[start:stop] += 1
+
+    def interrupted(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workers.Mailbox, "take", interrupted)
+        patch.setattr(workers.Worker, "end", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            parallel(fn, 10)
+    worker.end()
+    out.fill(0)
+    use(2)
+    parallel(fn, 10)
+    assert out.tolist() == [1] * 10
+
+
 def test_an_interrupt_while_waiting_ends_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     use(2)
     (worker, *_) = cores._team.workers
@@ -325,10 +366,17 @@ def test_where_addresses_are_limited_one_core_does_all() -> None:
 
 def test_a_worker_ends_with_its_caller() -> None:
     code = (
-        "import os, time; from tests.kernels import test_cores as t; t.use(2)\n"
-        "print(t.cores._team.workers[0].process.pid, flush=True); os.kill(os.getpid(), 9)"
+        "import os, time; from tests.kernels import test_cores as t; t.use(3)\n"
+        "print(*(w.process.pid for w in t.cores._team.workers), flush=True)\n"
+        "os.kill(os.getpid(), 9)"
     )
-    worker = int(run_python("-c", code).stdout)
+    first, second = run_python("-c", code).stdout.split()
+    assert first != second
+    wait_for_the_end_of(first)
+    wait_for_the_end_of(second)
+
+
+def wait_for_the_end_of(worker: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while os.path.exists(f"/proc/{worker}/stat"):
         with open(f"/proc/{worker}/stat") as file:
@@ -440,7 +488,7 @@ def test_a_forked_child_computes_too(in_child: Any) -> None:
 
     in_child(child)
     in_child(child)
-    assert set(processes(2)) <= {os.getpid(), *ours}  # and the parent's are as they were
+    assert ours & set(processes(2))  # and the parent's workers are as they were
 
 
 # ------------------------------------------------------------------------------------- the number

@@ -146,12 +146,18 @@ class _Team:
     def _ready(self, count: int) -> bool:
         try:
             self.mailbox = self.mailbox or Mailbox()
+            # Those that have died since they started are replaced.
+            self.workers = [w for w in self.workers if not w.started or w.process.poll() is None]
             while len(self.workers) < count:
                 self.workers.append(Worker(self.mailbox))
+            while len(self.workers) >= _num_threads:  # more than are wanted now
+                self.workers.pop().end()
             return all(worker.is_ready() for worker in self.workers)
-        except (OSError, EOFError) as error:
-            self.works = False
+        except BaseException as error:
             self.end()
+            if not isinstance(error, (OSError, EOFError)):
+                raise
+            self.works = False
             problem = f"minigrad computes on one core: no worker process starts ({error!r})"
             warnings.warn(problem, RuntimeWarning, stacklevel=4)
             return False
@@ -178,12 +184,12 @@ class _Team:
         return errors
 
     def end(self) -> None:
-        workers, self.workers = self.workers, []
+        """End the workers: without a mailbox they do nothing more, should this be interrupted."""
+        workers, self.workers, mailbox, self.mailbox = self.workers, [], self.mailbox, None
+        if mailbox:
+            mailbox.close()
         for worker in workers:
             worker.end()
-        if self.mailbox:
-            self.mailbox.close()
-            self.mailbox = None
 
 
 _team = _Team()

@@ -8,11 +8,11 @@ as long as many a call. Processes have a lock each. What they need instead:
   lies elsewhere is copied, and read-only for the worker, so that no result is lost silently;
 - functions that travel: a kernel's closure is sent as its code, its defaults and what it closes
   over (keyword-only defaults and closures that call themselves are not);
-- company: a worker listens without sleeping for a while after each range, and so does the caller;
+- company: a worker listens without sleeping for a while after each letter, as does the caller;
   a range that no worker has begun when the caller has done its own, the caller does as well.
 
 A worker starts as a fresh interpreter, once, in about a quarter of a second, in which the caller
-goes on alone. It ends when the connection does, however that comes about.
+goes on alone. It ends when its mailbox does, or the caller, however that comes about.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _PACKAGE = str(Path(__file__).parents[3])  # the folder from which `import minig
 Range = tuple[int, int]
 Error = BaseException | None
 WORKERS_FREE = 1 << 28  # bytes that a worker may hold free
+LETTER = struct.Struct("4q")  # start and stop of a range; offset and length of the job
 AWAKE = 0.005  # seconds to listen before falling asleep: longer than Python takes between kernels
 
 # ----------------------------------------------------------------- how closures and arrays travel
@@ -116,7 +117,7 @@ class Mailbox:
     """Ranges of a job that nobody has begun. Whoever takes one out does it: a worker, or the caller
     itself, when it has done its own and the worker is still asleep, or kept from its core.
 
-    A pipe, from which all read: so short a letter comes out whole, and only once.
+    A pipe, from which all read: letters are of one length and short, so that each comes out whole.
     """
 
     def __init__(self) -> None:
@@ -129,16 +130,13 @@ class Mailbox:
         os.write(self.writer, LETTER.pack(*part, place, job.size))
 
     def take(self) -> Range | None:
-        """A range that nobody will do now unless the caller does it."""
+        """A range that nobody has begun, now the caller's to do; None where there is none."""
         letter = _take(self.reader)
         return letter and letter[:2]
 
     def close(self) -> None:
-        os.close(self.reader)
         os.close(self.writer)
-
-
-LETTER = struct.Struct("4q")  # start, stop; offset and length of the job
+        os.close(self.reader)
 
 
 def _take(mailbox: int) -> Any:
@@ -158,7 +156,7 @@ class Worker:
     def __init__(self, mailbox: Mailbox) -> None:
         self.connection, theirs = Pipe(duplex=False)
         files = mailbox.reader, theirs.fileno(), memory.arena().file
-        path = os.pathsep.join(filter(None, [_PACKAGE, *sys.path]))
+        path = os.pathsep.join([*(folder or _PACKAGE for folder in sys.path), _PACKAGE])
         code = f"from minigrad.kernels.cpu import cores; cores.serve{files}"
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", code],  # -P: modules of the current folder are not ours
@@ -214,15 +212,15 @@ def serve(run: Callable[..., Error], mailbox: int, connection: int, arena: int) 
     global _callers_arena
     _callers_arena = memory.Arena(arena)
     memory._pool.limit = WORKERS_FREE
-    answers, poller = Connection(connection, readable=False), select.poll()
+    caller, poller = Connection(connection, readable=False), select.poll()
     poller.register(mailbox, select.POLLIN)
     with suppress(EOFError, ConnectionError):  # the caller has gone
-        answers.send_bytes(b"")
+        caller.send_bytes(b"")
         while True:
             wait(poller)
             letter = _take(mailbox)
             if letter is not None:  # nobody was faster
-                answers.send_bytes(_packed_error(_run_job(run, *letter)))
+                caller.send_bytes(_packed_error(_run_job(run, *letter)))
 
 
 def _run_job(run: Callable[..., Error], start: int, stop: int, place: int, size: int) -> Error:
