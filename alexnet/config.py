@@ -23,7 +23,7 @@ SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
 class Config:
     """The settings of a run.
 
-    The defaults: `alexnet_small`, three fifths of Fashion-MNIST, three epochs. limit_train None is
+    The defaults: `alexnet_small`, two thirds of Fashion-MNIST, three epochs. limit_train None is
     the whole training set; resize None leaves images as they are; lr is the highest learning rate
     that the schedule reaches.
     """
@@ -31,7 +31,7 @@ class Config:
     model: str = "alexnet_small"
     dataset: str = "auto"
     data_dir: str | None = None
-    limit_train: int | None = 36_000
+    limit_train: int | None = 40_000
     epochs: int = 3
     batch_size: int = 128
     optimizer: str = "sgd"
