@@ -55,7 +55,7 @@ def describe() -> dict[str, Any]:
 def disturbance(facts: dict[str, Any]) -> str:
     """A warning, where others used the machine when this began; empty where it was at rest.
 
-    PyTorch's threads wait for each other more often than ours, so a busy machine flatters us.
+    What else runs slows whoever's turn it is: a ratio may come out many times too high or too low.
     """
     load = facts["machine"]["load_average"]
     if not load or load[0] < 0.5:

@@ -30,6 +30,7 @@ PICKLE_BYTES = 1 << 26  # the pickle of the largest networks has a hundredth of 
 OPCODES = 1 << 22  # each can take a hundred bytes of memory, whatever it makes
 ELEMENTS = 1 << 40  # of a tensor: an expanded one may have more than there are in the file
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of the stream
+ORDERS: dict[bytes, ByteOrder] = {b"little": "<", b"big": ">"}
 
 NUMBERS = {pickle.BININT: "<i", pickle.BININT1: "<B", pickle.BININT2: "<H", pickle.BINFLOAT: ">d"}
 TEXTS = {pickle.BINUNICODE: "<I", pickle.SHORT_BINSTRING: "<B", pickle.BINSTRING: "<i"}
@@ -335,15 +336,10 @@ def read_zip(archive: Archive) -> tuple[Any, list[Tensor]]:
             raise LoadError(f"record {name!r} is not in the folder {root!r} of the others")
     if archive.records[f"{root}/data.pkl"].file_size > PICKLE_BYTES:
         raise LoadError(f"a pickle of more than {PICKLE_BYTES} bytes")
-    order: ByteOrder = "<"  # older files do not say it
-    if f"{root}/byteorder" in archive.records:
-        match archive.read(f"{root}/byteorder"):
-            case b"little":
-                pass
-            case b"big":
-                order = ">"
-            case other:
-                raise LoadError(f"record '{root}/byteorder' says {other!r:.80}, not little or big")
+    key = f"{root}/byteorder"
+    said = archive.read(key) if key in archive.records else b"little"  # older files do not say it
+    if said not in ORDERS:
+        raise LoadError(f"record {key!r} says {said!r:.80}, not little or big")
 
     def reserve(key: str, kind: str, count: int) -> np.ndarray:
         content = archive.read(f"{root}/data/{key}")
@@ -352,7 +348,7 @@ def read_zip(archive: Archive) -> tuple[Any, list[Tensor]]:
                 f"record '{root}/data/{key}' has {len(content)} bytes, but its tensors say "
                 f"{count} numbers of {kind}"
             )
-        return decode(content, kind, order).copy()  # copied, for bytes cannot be written to
+        return decode(content, kind, ORDERS[said]).copy()  # copied, for bytes cannot be written to
 
     machine = Machine(reserve)
     result = machine.run(io.BytesIO(archive.read(f"{root}/data.pkl")), f"{root}/data.pkl")

@@ -77,7 +77,7 @@ def set_num_threads(n: int) -> None:
 def parallel(
     fn: Callable[[int, int], Any], n: int, work: float = math.inf, blas: bool = False
 ) -> None:
-    """Call `fn(start, stop)` on contiguous ranges that cover range(n), one range a core.
+    """Call `fn(start, stop)` on contiguous ranges that cover range(n), as many as there are cores.
 
     What `fn` computes it must write into arrays of `memory.empty`: other processes see nothing
     else. Runs inline, as `fn(0, n)`, where there is nothing to split, when it is called from inside
