@@ -248,10 +248,12 @@ class Function:
             raise RuntimeError(f"[{self.name()}] backward returned NaN for input {i}")
         return gx
 
-    def _before_overwriting(self, place: Any) -> None:
-        """This operation's result is about to overwrite its own input: copy what it saved of it."""
-        saved: tuple[Any, ...] = self._saved or ()
-        self._saved = tuple(x.copy() if _may_share(x, place.array) else x for x in saved)
+    def _before_overwriting(self, place: Any, written: bool) -> None:
+        """This operation's result is about to overwrite its own input: copy what it saved of it,
+        unless it has `written` it there itself, and what it saved is the result."""
+        if not written:
+            saved: tuple[Any, ...] = self._saved or ()
+            self._saved = tuple(x.copy() if _may_share(x, place.array) else x for x in saved)
         self._watched = tuple(entry for entry in self._watched if entry[0] is not place._version)
 
     def _output_moved(self, result: Any, place: Any) -> None:

@@ -84,9 +84,7 @@ class Operators:
     add_, sub_, mul_, div_, pow_ = map(_inplace, ("add", "sub", "mul", "div", "pow"))
     neg, abs, exp, log, sqrt = map(_method, ("neg", "abs", "exp", "log", "sqrt"))
     relu, sigmoid, tanh = map(_method, ("relu", "sigmoid", "tanh"))
-    relu_, matmul, softmax, log_softmax = (
-        _inplace("relu"), _method("matmul"), _method("softmax"), _method("log_softmax")
-    )
+    matmul, softmax, log_softmax = map(_method, ("matmul", "softmax", "log_softmax"))
     eq, ne, lt, le, gt, ge = map(_method, ("eq", "ne", "lt", "le", "gt", "ge"))
     isnan, isinf, isfinite = map(_method, ("isnan", "isinf", "isfinite"))
     equal, allclose, all, any = map(_method, ("equal", "allclose", "all", "any"))
@@ -100,6 +98,10 @@ class Operators:
     )
     transpose, t, split, chunk = map(_method, ("transpose", "t", "split", "chunk"))
     unbind, clone, to = map(_method, ("unbind", "clone", "to"))
+
+    def relu_(self) -> Any:
+        """See `minigrad.ops.relu`."""
+        return self.relu(inplace=True)
 
     def view_as(self, other: Any) -> Any:
         """This tensor in the shape of `other`."""

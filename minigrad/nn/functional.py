@@ -21,18 +21,13 @@ from minigrad.ops import (  # noqa: F401 - re-exported
     mse_loss,
     nll_loss,
     pad,
+    relu,
     sigmoid,
     softmax,
     tanh,
     unfold,
 )
 from minigrad.tensor import Tensor
-
-
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """max(input, 0); written over the input if inplace."""
-    result = ops.relu(input)
-    return input._inplace(result) if inplace else result
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:

@@ -214,8 +214,8 @@ class Abs(Function):
 class ReLU(Function):
     """y = max(x, 0);  dL/dx = g where y > 0, so 0 at x = 0. Keeps its output, not its input."""
 
-    def forward(self, x: Array) -> Array:
-        y = kernels.of(x).relu(x)
+    def forward(self, x: Array, *, inplace: bool) -> Array:
+        y = kernels.of(x).relu(x, inplace)
         self.save_for_backward(y)
         return y
 
@@ -321,9 +321,12 @@ def abs(input: Tensor) -> Tensor:
     return Abs.apply(input)
 
 
-def relu(input: Tensor) -> Tensor:
-    """max(input, 0)."""
-    return ReLU.apply(input)
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(input, 0); written over the input if inplace."""
+    if inplace:
+        input._check_writable(input.requires_grad)
+    result = ReLU.apply(input, inplace=inplace)
+    return input._inplace(result) if inplace else result
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:

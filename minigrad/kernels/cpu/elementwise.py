@@ -23,11 +23,15 @@ SMALL = 32 * 1024  # elements; below this, not even blocks are worth their while
 BLOCK = 64 * 1024  # elements of one operand in cache, for functions of several steps
 
 
-def _run(step: Callable[..., Any], operands: tuple[Any, ...], dtype: Any, blocked: bool) -> Any:
+def _run(
+    step: Callable[..., Any], operands: tuple[Any, ...], dtype: Any, blocked: bool,
+    inplace: bool = False,
+) -> Any:
     """Call `step(*operands, out)` on pieces of the operands that broadcast to one shape.
 
     The result lies in memory as the first operand of that shape does, whatever order its axes have
-    there: arrays of one order are walked as one long line.
+    there: arrays of one order are walked as one long line. With `inplace` it is the first operand
+    itself, unless that lies where other processes cannot write.
     """
     arrays = [x for x in operands if isinstance(x, np.ndarray)]
     shape = np.broadcast_shapes(*(x.shape for x in arrays))
@@ -36,8 +40,11 @@ def _run(step: Callable[..., Any], operands: tuple[Any, ...], dtype: Any, blocke
         np.broadcast_to(x, shape).transpose(axes) if isinstance(x, np.ndarray) else x
         for x in operands
     )
-    out = memory.empty(tuple(shape[axis] for axis in axes), dtype)
-    result = out.transpose(sorted(range(len(axes)), key=axes.__getitem__))
+    if inplace and memory.is_shared(arrays[0]):
+        out, result = arrays[0].transpose(axes), arrays[0]
+    else:
+        out = memory.empty(tuple(shape[axis] for axis in axes), dtype)
+        result = out.transpose(sorted(range(len(axes)), key=axes.__getitem__))
     if out.size < SMALL:
         with np.errstate(all="ignore"):
             step(*operands, out)
@@ -102,9 +109,9 @@ def copy(x: np.ndarray) -> np.ndarray:
     return out
 
 
-def relu(x: np.ndarray) -> np.ndarray:
-    """max(x, 0)."""
-    return _run(lambda x, out: np.maximum(x, 0, out=out), (x,), x.dtype, blocked=False)
+def relu(x: np.ndarray, inplace: bool = False) -> np.ndarray:
+    """max(x, 0), written over x where `inplace` can be done."""
+    return _run(lambda x, out: np.maximum(x, 0, out=out), (x,), x.dtype, False, inplace)
 
 
 def relu_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -29,9 +29,9 @@ def copy(x: Any) -> Any:
     return cupy.array(x, order="C", copy=True)
 
 
-def relu(x: Any) -> Any:
-    """max(x, 0)."""
-    return cupy.maximum(x, 0)
+def relu(x: Any, inplace: bool = False) -> Any:
+    """max(x, 0), written over x if `inplace`."""
+    return cupy.maximum(x, 0, out=x if inplace else None)
 
 
 def relu_backward(g: Any, y: Any) -> Any:
