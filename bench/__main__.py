@@ -16,11 +16,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from bench import machine, memory, networks, ops, profile, table
+from bench import machine, memory, networks, ops, profile, sweep, table
 from bench.rows import Row
 from bench.twin import MINIGRAD, Disagreement
 
-PARTS = ("ops", "networks")
+PARTS = ("ops", "networks", "sweep")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
                 peaks[network.model] = {v: memory.measure(network, v) for v in variants}
                 print(table.memory_line(network.model, peaks[network.model]), flush=True)
                 rows += measured
+        if "sweep" in options.only:
+            rows += _printed(sweep.measure(options.steps))
+            print("\nThe sweep's worst:")
+            print(*(line for row in sweep.worst(rows) for line in table.lines(row)), sep="\n")
         if "ops" in options.only:
             print("\nThe ops by what they cost a training step more than PyTorch's do:")
             print(*table.costs(rows), sep="\n")
@@ -92,8 +96,9 @@ def _parser() -> argparse.ArgumentParser:
         help="which ops (default: all of %(choices)s)",
     )
     parser.add_argument(
-        "--only", nargs=1, metavar="PART", default=PARTS, choices=PARTS,
-        help="only the ops, or only the whole networks (%(choices)s)",
+        "--only", nargs=1, metavar="PART", default=PARTS[:2], choices=PARTS,
+        help="only the ops, only the whole networks, or instead of both a sweep of layers at odd "
+        "sizes (%(choices)s)",
     )
     parser.add_argument(
         "--profile", metavar="NAME", choices=networks.NETWORKS,

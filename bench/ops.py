@@ -128,6 +128,19 @@ def optimizer_works(model: nn.Module, name: str) -> dict[str, Work]:
     return works
 
 
+def measure_case(network: str, case: Case, rounds: int | None) -> Row:
+    """One layer, forward and backward; `network` is where it comes from.
+
+    Raises:
+        Disagreement: its result differs from PyTorch's.
+    """
+    name = f"{case.path} {case.op}"
+    engines = sides(f"{network} {name}", case.layer, *case.arrays())
+    works = {v: layer_work(side, case.needs_input_grad) for v, side in engines.items()}
+    samples = in_turn(works, SECONDS, rounds)
+    return Row("op", network, name, case.shape, samples, repr(case.layer), case.times)
+
+
 def _step(optimizer: Callable[..., Any], module: Any, **options: Any) -> Work:
     parameters = list(module.parameters())
     for p in parameters:
@@ -144,13 +157,8 @@ def measure(network: Network, wanted: Collection[str], rounds: int | None) -> It
     """
     model = network.build()
     for case in cases(network, model):
-        if case.op not in wanted:
-            continue
-        name = f"{case.path} {case.op}"
-        engines = sides(f"{network.model} {name}", case.layer, *case.arrays())
-        works = {v: layer_work(side, case.needs_input_grad) for v, side in engines.items()}
-        samples = in_turn(works, SECONDS, rounds)
-        yield Row("op", network.model, name, case.shape, samples, repr(case.layer), case.times)
+        if case.op in wanted:
+            yield measure_case(network.model, case, rounds)
     for name in ("SGD", "Adam"):
         if name in wanted:
             samples = in_turn(optimizer_works(model, name), SECONDS, rounds)
