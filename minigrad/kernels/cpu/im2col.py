@@ -35,6 +35,14 @@ from minigrad.kernels.geometry import Pad, Pair, output_shape, span, tap_positio
 Array = np.ndarray
 
 
+def cost(shape: tuple[int, ...], w_shape: tuple[int, ...], groups: int) -> float:
+    """About how many nanoseconds one core needs for maps of `shape`, measured on AlexNet, VGG and
+    ResNet layers: 0.02 to multiply and add, 1 to copy a number to the columns, where BLAS packs it
+    once more."""
+    (N, _, OH, OW), (O, C, KH, KW) = shape, w_shape
+    return N * OH * OW * groups * C * KH * KW * (0.02 * O / groups + 1)
+
+
 class _Windows:
     """Where the windows of one convolution lie: reads them into columns, adds columns back."""
 
