@@ -29,6 +29,20 @@ def versions() -> dict[str, str | None]:
     return found
 
 
+def require_onnx() -> Any:
+    """The library onnx, an extra that is loaded only where it is used.
+
+    Raises:
+        InputError: it is not installed; says how to get it.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        what = "is not installed" if isinstance(error, ModuleNotFoundError) else f"fails: {error}"
+        raise InputError(f'the library onnx {what}: pip install "minigrad[onnx]"') from None
+    return onnx
+
+
 def blas() -> str:
     """The library behind NumPy's matrix products: "openblas 0.3.30 (SkylakeX), 2 threads"."""
     from threadpoolctl import threadpool_info
