@@ -35,7 +35,7 @@ def room(shape: Sequence[int], itemsize: int = 4) -> None:
     """Raises ValueError if a tensor of this shape would be absurdly large."""
     if min(shape, default=0) < 0 or math.prod(map(int, shape)) * itemsize > LARGEST:
         raise ValueError(
-            f"its result of shape {tuple(shape)} would be larger than {LARGEST >> 30} GiB"
+            f"its result of shape {tuple(shape)} would be larger than {LARGEST / 2**30:g} GiB"
         )
 
 
@@ -196,7 +196,8 @@ def LRN(
     """PyTorch's convention, but where the size is even the window has one channel more above."""
     if size % 2 == 0:
         raise NotImplementedError(f"an even size ({size})")
-    return F.local_response_norm(x, size, alpha, beta, bias)
+    reach = min(size, 2 * x.shape[1] - 1)  # as far as there are channels
+    return F.local_response_norm(x, reach, alpha * reach / size, beta, bias)
 
 
 @operator
@@ -344,7 +345,7 @@ def Flatten(x: Tensor, *, axis: int = 1) -> Tensor:
 
 @operator
 def Transpose(x: Tensor, *, perm: Any = None) -> Tensor:
-    return x.permute(perm or range(x.ndim)[::-1])
+    return x.permute(tuple(perm or range(x.ndim)[::-1]))
 
 
 @operator

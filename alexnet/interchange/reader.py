@@ -21,6 +21,7 @@ from minigrad.utils.raw import LoadError
 from minigrad.utils.serialization import FilePath
 
 OPSETS = range(7, 26)  # the specifications that `operators.py` follows
+DEEPEST = 20  # modules within modules
 STATISTICS = {"BatchNormalization": (3, 4)}  # inputs that are not learned
 
 
@@ -42,7 +43,7 @@ def load(path: FilePath) -> Network:
         raise LoadError(f"{path}: larger than {LARGEST >> 30} GiB, which no ONNX file is")
     content = Path(path).read_bytes()
     try:
-        return Network(onnx, onnx.ModelProto.FromString(content))
+        return Network(onnx, content)
     except NotImplementedError as error:
         raise NotImplementedError(f"{path}: {_line(error)}") from error
     except Exception as error:  # protobuf, the checker and NumPy each have errors of their own
@@ -52,19 +53,19 @@ def load(path: FilePath) -> Network:
 class Network(nn.Module):
     """A graph of ONNX: `net(images)` gives its output, or a tuple of them if there are several.
 
-    Args:
-        model: onnx's ModelProto.
+    Made by `load` of the bytes of a file.
     """
 
-    def __init__(self, onnx: Any, model: Any) -> None:
+    def __init__(self, onnx: Any, content: bytes) -> None:
         super().__init__()
+        model = onnx.ModelProto.FromString(content)
         graph = model.graph
         if not graph.node:
             raise LoadError("it has no graph")
         _refuse_other_files(onnx, graph)
         opset = _opset(model)
         nodes = [Node(onnx, node, opset) for node in graph.node]
-        onnx.checker.check_model(model, full_check=True)
+        onnx.checker.check_model(content, full_check=True)
         self.metadata = {entry.key: entry.value for entry in model.metadata_props}
         weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
         self._places: dict[str, tuple[nn.Module, str]] = {}
@@ -82,6 +83,8 @@ class Network(nn.Module):
         *path, leaf = name.split(".")
         owner: nn.Module = self
         try:
+            if len(path) > DEEPEST:
+                raise KeyError(name)
             for part in path:
                 if part not in owner._modules:
                     owner.add_module(part, nn.Module())
@@ -100,6 +103,9 @@ class Network(nn.Module):
             owner.register_buffer(name, tensor, persistent=tensor.is_floating_point())
 
     def forward(self, *inputs: Tensor) -> Any:
+        if len(inputs) != len(self._inputs):
+            names = ", ".join(value.name for value in self._inputs)
+            raise ValueError(f"[onnx] expected {len(self._inputs)} inputs ({names})")
         values: dict[str, Tensor | None] = {"": None}
         for value, x in zip(self._inputs, inputs, strict=True):
             _check_input(value, x)
@@ -148,7 +154,9 @@ class Node:
             return self.function(*inputs, **self.attributes)
         except NotImplementedError as error:
             raise NotImplementedError(f"node {self.title}: {error}") from None
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever NumPy raises for numbers that make no sense
             raise RuntimeError(f"node {self.title}: {error}") from error
 
 
@@ -159,8 +167,7 @@ def plan(nodes: list[Node], inputs: set[str], outputs: list[str]) -> list[tuple[
     is needed; what nobody needs is left out. So no more is in memory than must be.
     """
     needed = {name: len(nodes) for name in outputs}  # a value: the first place that reads it
-    last = dict(needed)
-    moving = set(inputs)
+    kept, moving = set(outputs), set(inputs)
     for node in nodes:
         if moving.intersection(node.inputs):
             moving.add(node.output)
@@ -179,7 +186,7 @@ def plan(nodes: list[Node], inputs: set[str], outputs: list[str]) -> list[tuple[
     last = {name: i for i, node in enumerate(order) for name in node.inputs}
     spent: list[list[str]] = [[] for _ in order]
     for name, i in last.items():
-        if name and name not in outputs:
+        if name and name not in kept:
             spent[i].append(name)
     return list(zip(order, spent, strict=True))
 

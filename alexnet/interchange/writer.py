@@ -58,11 +58,16 @@ def export(
         graph.to_onnx(onnx), producer_name="minigrad", producer_version=minigrad.__version__,
         ir_version=IR_VERSION, opset_imports=[onnx.helper.make_opsetid("", OPSET)],
     )
-    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in (metadata or {}).items()}
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in (metadata or {}).items()
+    }
     onnx.helper.set_model_props(made, texts)
-    onnx.checker.check_model(made, full_check=True)
+    for name, array in graph.weights.items():  # one at a time, for onnx copies what it is given
+        made.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
     with atomic_path(path) as temporary:
         temporary.write_bytes(made.SerializeToString())
+        onnx.checker.check_model(temporary, full_check=True)
 
 
 class Graph:
@@ -146,7 +151,7 @@ class Graph:
         return self.nodes == other.nodes and next(constants) == next(constants)
 
     def to_onnx(self, onnx: Any) -> Any:
-        """The graph as ONNX's GraphProto."""
+        """The graph as ONNX's GraphProto, without the weights."""
         helper = onnx.helper
         kind = helper.np_dtype_to_tensor_dtype(self.dtype)
         images, logits = (
@@ -154,13 +159,11 @@ class Graph:
                 value.name, kind, ["N" if value.batched else value.shape[0], *value.shape[1:]]
             ) for value in (self.images, self.logits)
         )
-        tensor = onnx.numpy_helper.from_array
-        constants = [
-            helper.make_node("Constant", [], [name], name, value=tensor(array))
+        nodes = [
+            Node("Constant", [], name, {"value": onnx.numpy_helper.from_array(array)})
             for name, array in self.constants.items()
-        ]
-        nodes = [helper.make_node(n.op, n.inputs, [n.name], n.name, **n.attributes)
-                 for n in self.nodes]
-        weights = [tensor(array, name) for name, array in self.weights.items()]
-        name = type(self.model).__name__
-        return helper.make_graph([*constants, *nodes], name, [images], [logits], weights)
+        ] + self.nodes
+        return helper.make_graph(
+            [helper.make_node(n.op, n.inputs, [n.name], n.name, **n.attributes) for n in nodes],
+            type(self.model).__name__, [images], [logits],
+        )
