@@ -83,6 +83,11 @@ class Step:
         self.graph.constants[name] = array
         return Value(name, array.shape, False)
 
+    def demand_apart(self, x: Value, apart: bool) -> None:
+        """Raises NotImplementedError if not every image of a batch keeps its place in it."""
+        if x.batched and not apart:
+            raise self.refusal("it moves, mixes or drops images of the batch, dimension 0")
+
     def refusal(self, why: str) -> NotImplementedError:
         """The error that says what cannot be written, and where it is."""
         return NotImplementedError(f"[export] {self.kind} in {self.path or 'the network'}: {why}")
@@ -264,8 +269,7 @@ def clone(step: Step, x: Value) -> Value:
 def reshape(step: Step, x: Value, *, shape: tuple[int, ...]) -> Value:
     if not x.batched:
         return step("Reshape", x, step.constant(step.shape))
-    if not step.shape or step.shape[0] != x.shape[0]:
-        raise step.refusal(f"{x.shape} as {step.shape} mixes the elements of several images")
+    step.demand_apart(x, step.shape[:1] == x.shape[:1])
     if len(step.shape) == 2:
         return step("Flatten", x, axis=1)
     return step("Reshape", x, step.constant((0, *step.shape[1:])))  # 0: as many as there are
@@ -273,18 +277,20 @@ def reshape(step: Step, x: Value, *, shape: tuple[int, ...]) -> Value:
 
 @writes(Permute)
 def permute(step: Step, x: Value, *, dims: tuple[int, ...]) -> Value:
-    if x.batched and dims[0] != 0:
-        raise step.refusal(f"dims {dims} move the batch, which must stay dimension 0")
+    step.demand_apart(x, dims[0] == 0)
     return step("Transpose", x, perm=dims)
 
 
 @writes(Concatenate)
 def concatenate(step: Step, *arrays: Value, axis: int) -> Value:
+    for x in arrays:
+        step.demand_apart(x, axis != 0)
     return step("Concat", *arrays, axis=axis)
 
 
 @writes(Pad)
 def pad(step: Step, x: Value, *, widths: list[tuple[int, int]], value: float) -> Value:
+    step.demand_apart(x, widths[0] == (0, 0))
     before, after = zip(*widths, strict=True)
     fill = step.constant(np.asarray(value, step.dtype))
     return step("Pad", x, step.constant([*before, *after]), fill)
@@ -295,6 +301,7 @@ def getitem(step: Step, x: Value, *, index: Any) -> Value:
     parts = index if isinstance(index, tuple) else (index,)
     if not all(isinstance(part, slice) and (part.step or 1) > 0 for part in parts):
         raise step.refusal("only slices that go forward can be written")
+    step.demand_apart(x, parts[0] == slice(None))
     cuts = [
         (axis, *part.indices(x.shape[axis]))
         for axis, part in enumerate(parts) if part != slice(None)
@@ -307,9 +314,11 @@ def getitem(step: Step, x: Value, *, index: Any) -> Value:
 
 @writes(Mean)
 def reduce_mean(step: Step, x: Value, *, axes: tuple[int, ...], keepdim: bool) -> Value:
+    step.demand_apart(x, 0 not in axes)
     return step("ReduceMean", x, axes=axes, keepdims=int(keepdim))
 
 
 @writes(Sum)
 def reduce_sum(step: Step, x: Value, *, axes: tuple[int, ...], keepdim: bool) -> Value:
+    step.demand_apart(x, 0 not in axes)
     return step("ReduceSum", x, step.constant(axes), keepdims=int(keepdim))

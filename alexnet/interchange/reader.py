@@ -21,6 +21,7 @@ from minigrad.utils.raw import LoadError
 from minigrad.utils.serialization import FilePath
 
 OPSETS = range(7, 26)  # the specifications that `operators.py` follows
+LONGEST = 500  # letters of an error
 DEEPEST = 20  # modules within modules
 STATISTICS = {"BatchNormalization": (3, 4)}  # inputs that are not learned
 
@@ -53,7 +54,8 @@ def load(path: FilePath) -> Network:
 class Network(nn.Module):
     """A graph of ONNX: `net(images)` gives its output, or a tuple of them if there are several.
 
-    Made by `load` of the bytes of a file.
+    Made by `load`, of the bytes of a file. It has no training mode: dropout does nothing, and batch
+    norm's statistics are buffers that stay.
     """
 
     def __init__(self, onnx: Any, content: bytes) -> None:
@@ -67,16 +69,16 @@ class Network(nn.Module):
         nodes = [Node(onnx, node, opset) for node in graph.node]
         onnx.checker.check_model(content, full_check=True)
         self.metadata = {entry.key: entry.value for entry in model.metadata_props}
-        weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-        self._places: dict[str, tuple[nn.Module, str]] = {}
-        statistics = {
-            node.inputs[i] for node in nodes for i in STATISTICS.get(node.op, ())
-        }
-        for name, array in weights.items():
-            self._place(name, Tensor(array).clone(), name in statistics)  # where kernels share it
-        self._inputs = [value for value in graph.input if value.name not in weights]
+        names = {tensor.name for tensor in graph.initializer}
+        statistics = {node.inputs[i] for node in nodes for i in STATISTICS.get(node.op, ())}
+        self._inputs = [value for value in graph.input if value.name not in names]
         self._outputs = [value.name for value in graph.output]
         self._plan = plan(nodes, {value.name for value in self._inputs}, self._outputs)
+        self._places: dict[str, tuple[nn.Module, str]] = {}
+        for tensor in graph.initializer:
+            array = onnx.numpy_helper.to_array(tensor)
+            weight = Tensor(array).clone()  # to where the kernels' workers see it
+            self._place(tensor.name, weight, tensor.name in statistics)
 
     def _place(self, name: str, tensor: Tensor, fixed: bool) -> None:
         """Register an initializer: "features.0.weight" becomes `weight` of `0` of `features`."""
@@ -130,8 +132,9 @@ class Node:
     """A node of the graph, and the function that computes it."""
 
     def __init__(self, onnx: Any, node: Any, opset: int) -> None:
-        self.op, self.inputs, self.output = node.op_type, list(node.input), node.output[0]
-        self.others = list(node.output[1:])
+        self.op, self.inputs = node.op_type, list(node.input)
+        outputs: list[str] = list(node.output) or [""]  # the checker will refuse that
+        self.output, *self.others = outputs
         self.title = f"{node.name or self.output!r} ({self.op}, opset {opset})"
         if node.domain not in ("", "ai.onnx") or self.op not in OPERATORS:
             domain = f" of {node.domain}" if node.domain else ""
@@ -201,6 +204,8 @@ def _opset(model: Any) -> int:
             f"opset {versions[0]} is not known here, only {OPSETS[0]} to {OPSETS[-1]}: "
             "onnx.version_converter changes it"
         )
+    if model.graph.sparse_initializer:
+        raise NotImplementedError("it has sparse weights, which are not known here")
     if model.functions:
         raise NotImplementedError(
             "it defines functions of its own: onnx.inliner.inline_local_functions dissolves them"
@@ -250,5 +255,6 @@ def _check_input(value: Any, x: Tensor) -> None:
 
 
 def _line(error: Exception) -> str:
-    """What an error says, as one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """What an error says, as one line of bounded length, for it may quote the file."""
+    text = "".join(c for c in " ".join(str(error).split()) if c.isprintable())
+    return text[:LONGEST] or type(error).__name__

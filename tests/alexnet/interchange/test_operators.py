@@ -2,7 +2,6 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -21,11 +20,9 @@ ints = np.int64
 def one_node(op, opset, inputs, attributes):
     """The bytes of a file; arrays of floats are its inputs, of integers its initializers."""
     names = [f"x{i}" if x is not None else "" for i, x in enumerate(inputs)]
-    floats = [(n, x) for n, x in zip(names, inputs, strict=True) if x is not None and x.dtype != ints]
-    fixed = [
-        numpy_helper.from_array(x, n) for n, x in zip(names, inputs, strict=True)
-        if x is not None and x.dtype == ints
-    ]
+    there = [(n, x) for n, x in zip(names, inputs, strict=True) if x is not None]
+    floats = [(n, x) for n, x in there if x.dtype != ints]
+    fixed = [numpy_helper.from_array(x, n) for n, x in there if x.dtype == ints]
     given = [
         helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
         for n, x in floats

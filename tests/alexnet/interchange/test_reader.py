@@ -14,6 +14,7 @@ import minigrad as mg
 from alexnet import interchange
 from alexnet.interchange import operators
 from minigrad import nn
+from minigrad.kernels.cpu import memory
 from minigrad.utils.raw import LoadError
 from tests.alexnet.interchange import judge
 
@@ -100,11 +101,11 @@ ADD = [("Add", ["x", "w"], ["y"], {})]
 
 def test_several_inputs_and_outputs(load):
     nodes = [("Add", ["x", "z"], ["y"], {}), ("Neg", ["y"], ["n"], {})]
-    made = model(
-        nodes, inputs=[("x", 2), ("z", 2)], outputs=[("y", 2), ("n", 2)]
-    )
-    y, n = load(made)(mg.tensor([1.0, 2.0]), mg.tensor([10.0, 20.0]))
+    net = load(model(nodes, inputs=[("x", 2), ("z", 2)], outputs=[("y", 2), ("n", 2)]))
+    y, n = net(mg.tensor([1.0, 2.0]), mg.tensor([10.0, 20.0]))
     assert (y.tolist(), n.tolist()) == ([11.0, 22.0], [-11.0, -22.0])
+    with pytest.raises(ValueError, match=r"expected 2 inputs \(x, z\)"):
+        net(mg.ones(2))
 
 
 def test_weights_are_parameters_and_learn(load):
@@ -121,12 +122,21 @@ def test_running_statistics_are_no_parameters(load):
     assert list(net.state_dict()) == ["w", "b", "m", "v"]
 
 
-@pytest.mark.parametrize("name", ["a.b.c", "a", "forward", ".", "a..b", "weights/0", "training.x"])
+@pytest.mark.parametrize(
+    "name", ["a.b.c", "a", "forward", ".", "a..b", "w/0", "training.x", "_plan", "m." * 5000 + "w"]
+)
 def test_any_name_of_a_weight_will_do(load, name):
     nodes = [("Add", ["x", name], ["s"], {}), ("Add", ["s", "a.b"], ["y"], {})]
     net = load(model(nodes, [ones("a.b", 3), ones(name, 3)]))
     assert net(mg.zeros(2, 3)).tolist() == [[2.0] * 3] * 2
     assert len(list(net.parameters())) == 2
+
+
+def test_an_error_is_short_and_can_be_printed(load):
+    """However long what it quotes is, and whatever it would do to a terminal."""
+    with pytest.raises(NotImplementedError, match=r"m\.onnx: node 'y' \(\[31mA") as caught:
+        load(model([("\x1b[31m" + "A" * 10**6, ["x"], ["y"], {})]))
+    assert len(str(caught.value)) < 700
 
 
 def test_what_is_not_needed_is_not_computed(load):
@@ -144,23 +154,10 @@ def test_constants_are_made_when_they_are_needed_and_freed_after(load):
         [*makers, ("Expand", ["x", "s"], ["v0"], {}), *sums], [sizes("s", n)],
         inputs=[("x", 1)], outputs=[("v40", None)],
     ))  # fmt: skip
-    held = []
-    for node, _ in net._plan:
-        node.function = watched(node.function, held)
-    with mg.no_grad():
+    before, held = memory.used_bytes(), []
+    with mg.no_grad(), mg.autograd.watch_calls(lambda *_: held.append(memory.used_bytes())):
         net(mg.ones(1))
-    assert max(held) <= 5 * 4 * n
-
-
-def watched(function, held):
-    from minigrad.kernels.cpu import memory
-
-    def call(*inputs, **attributes):
-        y = function(*inputs, **attributes)
-        held.append(memory.used_bytes())
-        return y
-
-    return call
+    assert 0 < max(held) - before <= 4 * 4 * n
 
 
 def test_an_input_of_another_size(load):
@@ -217,7 +214,7 @@ BAD = {
     "output of nobody": (model(RELU, outputs=[("z", None)]), "z"),
     "shapes that do not fit": (model(ADD, [ones("w", 4)]), "[Ii]ncompatible|dimension"),
     "weights that do not fit": (
-        model([("Gemm", ["x", "w"], ["y"], {})], [ones("w", 4, 4)]), "[Ii]ncompatible|[Dd]imension"),
+        model([("Gemm", ["x", "w"], ["y"], {})], [ones("w", 4, 4)]), "Gemm.*(ncompat|imension)"),
     "too few inputs": (model([("Conv", ["x"], ["y"], {})]), "input"),
     "attribute of another type": (
         model([("Concat", ["x"], ["y"], {"axis": "1"})]), "axis"),
@@ -235,7 +232,7 @@ BAD = {
     "another file in a branch": (with_branch(), "in another file"),
     "text as weights": (
         model(ADD, [TensorProto(name="w", data_type=8, dims=[3], string_data=[b"a"] * 3)]), "."),
-    "sparse weights": (with_sparse(), "."),
+    "no output": (model([("Relu", ["x"], [], {})]), "output"),
 }  # fmt: skip
 
 
@@ -255,13 +252,14 @@ def test_bad_files_are_refused_in_one_line(load, what):
 
 UNKNOWN = {
     "operator": (
-        model([("Det", ["x"], ["y"], {})]), r"node 'y' \(Det, opset 13\): there is no such operator"),
+        model([("Det", ["x"], ["y"], {})]), r"node 'y' \(Det, opset 13\): there is no such op"),
     "domain": (
-        model([("Relu", ["x"], ["y"], {"domain": "com.other"})]), "no such operator here of com.oth"),
+        model([("Relu", ["x"], ["y"], {"domain": "com.other"})]), "no such operator here of com"),
     "attribute": (
         model([("Relu", ["x"], ["y"], {"slope": 1.0})]), r"'y' \(Relu, opset 13\).* slope"),
     "old opset": (model(RELU, opset_imports=[helper.make_opsetid("", 6)]), "opset 6 .* 7 to 25"),
     "new opset": (model(RELU, opset_imports=[helper.make_opsetid("", 99)]), "opset 99"),
+    "sparse weights": (with_sparse(), "sparse weights"),
     "functions": (with_functions(), "functions of its own"),
     "second output": (
         model([("MaxPool", ["x"], ["m", "i"], {"kernel_shape": [1, 1]}),
@@ -295,9 +293,11 @@ ABSURD = {
         [("ConstantOfShape", ["s"], ["c0"], {}),
          *(("Concat", [f"c{i}"] * 16, [f"c{i + 1}"], {"axis": 0}) for i in range(9)),
          ("Identity", ["c9"], ["y"], {})], [sizes("s", 1, 1)]),
-    "Gather": ([("Gather", ["w", "s"], ["y"], {})], [ones("w", 1, 1 << 20), sizes("s", *[0] * 1024)]),
+    "Gather": (
+        [("Gather", ["w", "s"], ["y"], {})], [ones("w", 1, 1 << 20), sizes("s", *[0] * 1024)]),
     "Conv": (
-        [("Unsqueeze", ["x", "s"], ["i"], {}), ("Conv", ["i", "w"], ["j"], {"pads": [MUCH, 0, MUCH, 0]}),
+        [("Unsqueeze", ["x", "s"], ["i"], {}),
+         ("Conv", ["i", "w"], ["j"], {"pads": [MUCH, 0, MUCH, 0]}),
          ("Flatten", ["j"], ["y"], {})],
         [ones("w", 1, 1, 1, 1), sizes("s", 0, 1)]),
     "MaxPool": (
