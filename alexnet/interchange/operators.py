@@ -32,8 +32,10 @@ def operator(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def room(shape: Sequence[int], itemsize: int = 4) -> None:
-    """Raises ValueError if a tensor of this shape would be absurdly large."""
-    if min(shape, default=0) < 0 or math.prod(map(int, shape)) * itemsize > LARGEST:
+    """Raises ValueError if a tensor of this shape would be absurdly large, or cannot be."""
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its result cannot have the shape {tuple(shape)}")
+    if math.prod(map(int, shape)) * itemsize > LARGEST:
         raise ValueError(
             f"its result of shape {tuple(shape)} would be larger than {LARGEST / 2**30:g} GiB"
         )
@@ -74,7 +76,8 @@ def around(
         after.append(b)
         outs.append(out)
         over.append(max((out - 1) * step + reach - size - a - b, 0))
-    room((*x.shape[:2], *(n + a + b for n, a, b in zip(x.shape[2:], before, after, strict=True))))
+    borders = zip(x.shape[2:], before, after, over, strict=True)
+    room((*x.shape[:2], *map(sum, borders)))
     room((x.shape[0], channels, *(max(out, 0) for out in outs)))
     return tuple(strides), tuple(dilations), (*before, *after), (0, 0, *over)
 
@@ -321,6 +324,19 @@ def ConstantOfShape(shape: Tensor, *, value: Any = None) -> Tensor:
     sizes = numbers(shape)
     room(sizes, value.itemsize)
     return minigrad.empty(*sizes, dtype=value.dtype).fill_(value.item())
+
+
+DTYPES = {  # by ONNX's numbers for them
+    1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64", 9: "bool",
+    10: "float16", 11: "float64",
+}
+
+
+@operator
+def Cast(x: Tensor, *, to: int) -> Tensor:
+    if to not in DTYPES:
+        raise NotImplementedError(f"dtype number {to}")
+    return x.to(np.dtype(DTYPES[to]))
 
 
 @operator

@@ -27,7 +27,7 @@ def one_node(op, opset, inputs, attributes):
         helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
         for n, x in floats
     ]
-    kind = TensorProto.INT64 if op == "Shape" else TensorProto.FLOAT
+    kind = attributes.get("to", TensorProto.INT64 if op == "Shape" else TensorProto.FLOAT)
     out = helper.make_tensor_value_info("y", kind, None)
     node = helper.make_node(op, names, ["y"], **attributes)
     model = helper.make_model(
@@ -123,6 +123,8 @@ CASES = [
     ("Pad", 9, [IMAGE], dict(pads=[0, 0, 1, 2, 0, 1, 0, 3], value=0.5)),
     ("Pad", 13, [IMAGE, rows(0, 0, 1, -2, 0, 1, 0, 3)], {}),
     ("Pad", 13, [MATRIX, rows(1, 0, 0, 1), np.array(7, np.float32)], {}),
+    ("Cast", 13, [IMAGE * 5], dict(to=TensorProto.INT64)),
+    ("Cast", 13, [IMAGE], dict(to=TensorProto.DOUBLE)),
     ("Shape", 15, [IMAGE], dict(start=1, end=-1)),
     ("Constant", 13, [], dict(value_floats=[1.0, 2.0])),
     ("Constant", 13, [], dict(value_float=0.5)),
