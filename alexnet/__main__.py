@@ -93,6 +93,10 @@ def parser() -> Parser:
         "--out", metavar="FILE.png", help="the picture (default: predictions.png in the run)"
     )
 
+    export = commands.add_parser("export", help="write a trained network as an ONNX file")
+    add_trained(export)
+    export.add_argument("out", metavar="FILE.onnx", help="what to write")
+
     summary = commands.add_parser("summary", help="what each layer of a network costs")
     summary.add_argument("model", metavar="MODEL", choices=models.list_models(), help=model_names())
     summary.add_argument(
