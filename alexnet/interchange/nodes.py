@@ -231,11 +231,10 @@ def local_response_norm(
 # ------------------------------------------------------------------------------- element by element
 
 NAMES: dict[type[Function], str] = {
-    elementwise.ReLU: "Relu", elementwise.Sigmoid: "Sigmoid", elementwise.Tanh: "Tanh",
-    elementwise.Exp: "Exp", elementwise.Log: "Log", elementwise.Sqrt: "Sqrt",
-    elementwise.Abs: "Abs", elementwise.Neg: "Neg", elementwise.Add: "Add",
-    elementwise.Sub: "Sub", elementwise.Mul: "Mul", elementwise.Div: "Div",
-    elementwise.Pow: "Pow", MatMul: "MatMul",
+    elementwise.Sigmoid: "Sigmoid", elementwise.Tanh: "Tanh", elementwise.Exp: "Exp",
+    elementwise.Log: "Log", elementwise.Sqrt: "Sqrt", elementwise.Abs: "Abs",
+    elementwise.Neg: "Neg", elementwise.Add: "Add", elementwise.Sub: "Sub",
+    elementwise.Mul: "Mul", elementwise.Div: "Div", elementwise.Pow: "Pow", MatMul: "MatMul",
 }
 
 
@@ -245,6 +244,11 @@ def same(name: str) -> Callable[..., Value]:
 
 
 WRITERS.update({kind: same(name) for kind, name in NAMES.items()})
+
+
+@writes(elementwise.ReLU)
+def relu(step: Step, x: Value, *, inplace: bool) -> Value:
+    return step("Relu", x)
 
 
 @writes(elementwise.LeakyReLU)
