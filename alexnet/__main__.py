@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, NoReturn
 
-from alexnet import config, datasets, models
+from alexnet import config, datasets, models, presets
 from alexnet.errors import InputError, RunError
 
 
@@ -115,6 +115,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         shown = "" if default in (None, False) else f" (default: {default})"
         parser.add_argument(name, help=what + shown, **options)
 
+    recipes = "; ".join(f"{name}: {preset.source}" for name, preset in presets.PRESETS.items())
+    what = f"a published recipe, of which other flags change parts. {recipes}"
+    flag("--preset", what, choices=presets.PRESETS, metavar="NAME")
     flag("--model", model_names(), choices=models.list_models(), metavar="MODEL")
     flag(
         "--dataset",
@@ -134,8 +137,15 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     flag("--momentum", "of SGD, or Adam's first beta", type=fraction, metavar="X")
     flag("--weight-decay", "pull of the weights towards 0", type=not_negative, metavar="X")
     flag("--schedule", "how the learning rate changes", choices=config.SCHEDULES)
+    flag("--init", "first weights: the network's own, or the 2012 paper's", choices=config.INITS)
+    pixels = "pixels: of mean 0 and deviation 1, in 0..1, or 0..255 less the mean image"
+    flag("--normalize", pixels, choices=config.NORMALIZE)
     flag("--augment", "mirror images at random", action=argparse.BooleanOptionalAction)
     flag("--resize", "enlarge images to N x N", type=positive_int, metavar="N")
+    flag("--crop-from", "enlarge to N x N, and crop that at random", type=positive_int, metavar="N")
+    flag("--lighting", "deviation of the 2012 paper's colour noise", type=not_negative, metavar="X")
+    ten = "test ten crops of each image at the end: corners, centre, mirrored"
+    flag("--ten-crop", ten, action=argparse.BooleanOptionalAction)
     add_device(parser)
     flag("--seed", "of weights, subset, order, dropout and augmentation", type=natural, metavar="N")
     flag("--out", "the run folder (default: the next number in runs/)", metavar="FOLDER")
