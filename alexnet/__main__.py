@@ -101,6 +101,9 @@ def parser() -> Parser:
     summary.add_argument("--no-time", action="store_true", help="do not run it, only count")
     add_device(summary)
 
+    bench = commands.add_parser("bench", help="how long a batch takes, also beside PyTorch")
+    add_bench(bench)
+
     info = commands.add_parser("info", help="versions, BLAS, GPU, data, and what is missing")
     add_data_dir(info)
     return top
@@ -152,6 +155,22 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     flag("--resume", "go on with a run that was interrupted", metavar="RUN")
     flag("--dry-run", "one step on a few images; writes nothing", action="store_true")
     flag("--overfit-batch", "learn one batch by heart; writes nothing", action="store_true")
+
+
+def add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", choices=models.list_models(), help=model_names())
+
+    def flag(name: str, what: str) -> None:
+        parser.add_argument(name, type=positive_int, metavar="N", help=what)
+
+    flag("--batch-size", "default: 128 for images of up to 32 x 32, 32 for larger ones")
+    flag("--batches", "how many are timed (default: what takes half a minute, 10 to 100)")
+    flag("--warm-up", "batches before that (default: 5)")
+    flag("--threads", "cores to use (default: those that this process may use)")
+    add_device(parser)
+    parser.add_argument(
+        "--compare", choices=("torch",), help="time the same network in PyTorch, in turn"
+    )
 
 
 def add_trained(parser: argparse.ArgumentParser) -> None:

@@ -119,7 +119,9 @@ def given(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def scores_and_loss(output: Tensor | tuple[Tensor, ...], targets: Tensor) -> tuple[Tensor, Tensor]:
+def scores_and_loss(
+    output: Tensor | tuple[Tensor, ...], targets: Tensor, cross_entropy: Any = F.cross_entropy
+) -> tuple[Tensor, Tensor]:
     """The scores (N, classes), and the mean cross-entropy.
 
     A network in training may return a tuple: its scores, and those of classifiers halfway, whose
@@ -127,9 +129,9 @@ def scores_and_loss(output: Tensor | tuple[Tensor, ...], targets: Tensor) -> tup
     as the GoogLeNet paper has it.
     """
     scores, *halfway = output if isinstance(output, tuple) else (output,)
-    loss = F.cross_entropy(scores, targets)
+    loss = cross_entropy(scores, targets)
     for others in halfway:
-        loss = loss + AUXILIARY * F.cross_entropy(others, targets)
+        loss = loss + AUXILIARY * cross_entropy(others, targets)
     return scores, loss
 
 
