@@ -150,6 +150,16 @@ def test_a_run_of_each_preset(alexnet_train, tmp_path, capsys, preset):
     assert ("ten crops each" in again) == (preset == "paper") == ("(ten crops each)" in out)
 
 
+def test_the_schedule_sees_the_training_loss_and_the_test_error(
+    alexnet_train, tmp_path, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(train.Schedule, "after_epoch", lambda plan, *numbers: seen.append(numbers))
+    assert alexnet_train("--preset", "paper", *SHORT, "--out", "run") == 0
+    rows = metrics(tmp_path / "run")
+    assert seen == [(row["train_loss"], 1 - row["test_acc"]) for row in rows]
+
+
 PLACES = {"epoch 1": 3, "epoch 2": 9, "after the last": 14, "the ten crops": 15}
 
 
