@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, NoReturn
 
-from alexnet import config, datasets, models
+from alexnet import config, datasets, models, presets
 from alexnet.errors import InputError, RunError
 
 
@@ -105,6 +105,9 @@ def parser() -> Parser:
     summary.add_argument("--no-time", action="store_true", help="do not run it, only count")
     add_device(summary)
 
+    bench = commands.add_parser("bench", help="how long a batch takes, also beside PyTorch")
+    add_bench(bench)
+
     info = commands.add_parser("info", help="versions, BLAS, GPU, data, and what is missing")
     add_data_dir(info)
     return top
@@ -119,6 +122,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         shown = "" if default in (None, False) else f" (default: {default})"
         parser.add_argument(name, help=what + shown, **options)
 
+    recipes = "; ".join(f"{name}: {preset.source}" for name, preset in presets.PRESETS.items())
+    what = f"a published recipe, of which other flags change parts. {recipes}"
+    flag("--preset", what, choices=presets.PRESETS, metavar="NAME")
     flag("--model", model_names(), choices=models.list_models(), metavar="MODEL")
     flag(
         "--dataset",
@@ -138,14 +144,37 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     flag("--momentum", "of SGD, or Adam's first beta", type=fraction, metavar="X")
     flag("--weight-decay", "pull of the weights towards 0", type=not_negative, metavar="X")
     flag("--schedule", "how the learning rate changes", choices=config.SCHEDULES)
+    flag("--init", "first weights: the network's own, or the 2012 paper's", choices=config.INITS)
+    pixels = "pixels: of mean 0 and deviation 1, in 0..1, or 0..255 less the mean image"
+    flag("--normalize", pixels, choices=config.NORMALIZE)
     flag("--augment", "mirror images at random", action=argparse.BooleanOptionalAction)
     flag("--resize", "enlarge images to N x N", type=positive_int, metavar="N")
+    flag("--crop-from", "enlarge to N x N, and crop that at random", type=positive_int, metavar="N")
+    flag("--lighting", "deviation of the 2012 paper's colour noise", type=not_negative, metavar="X")
+    ten = "test ten crops of each image at the end: corners, centre, mirrored"
+    flag("--ten-crop", ten, action=argparse.BooleanOptionalAction)
     add_device(parser)
     flag("--seed", "of weights, subset, order, dropout and augmentation", type=natural, metavar="N")
     flag("--out", "the run folder (default: the next number in runs/)", metavar="FOLDER")
     flag("--resume", "go on with a run that was interrupted", metavar="RUN")
     flag("--dry-run", "one step on a few images; writes nothing", action="store_true")
     flag("--overfit-batch", "learn one batch by heart; writes nothing", action="store_true")
+
+
+def add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", choices=models.list_models(), help=model_names())
+
+    def flag(name: str, what: str) -> None:
+        parser.add_argument(name, type=positive_int, metavar="N", help=what)
+
+    flag("--batch-size", "default: 128 for images of up to 32 x 32, 32 for larger ones")
+    flag("--batches", "how many are timed (default: what takes half a minute, 10 to 100)")
+    flag("--warm-up", "batches before that (default: 5)")
+    flag("--threads", "cores to use (default: those that this process may use)")
+    add_device(parser)
+    parser.add_argument(
+        "--compare", choices=("torch",), help="time the same network in PyTorch, in turn"
+    )
 
 
 def add_trained(parser: argparse.ArgumentParser) -> None:

@@ -26,6 +26,7 @@ from alexnet.datasets import Splits
 from alexnet.errors import InputError, RunError
 from alexnet.evaluate import Evaluation, evaluate
 from alexnet.interrupt import Interruption, Stopped
+from alexnet.paper import initialize
 from alexnet.runs import Run
 from minigrad import Tensor, nn
 from minigrad.backend import CPU, Device
@@ -52,6 +53,8 @@ def command(args: argparse.Namespace) -> int:
     device, device_line = environment.choose_device(config.device)
     minigrad.manual_seed(config.seed)
     model = models.get_model(config.model, num_classes=len(data.classes), in_channels=1)
+    if config.init == "paper":
+        initialize(model)
     side = config.resize or data.train_images.shape[1]
     table = layers.table(layers.trace_or_explain(model, config.model, (1, side, side)))
     say(*plan.lines(config, data, device_line), "", *table, "")
@@ -116,7 +119,9 @@ def given(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def scores_and_loss(output: Tensor | tuple[Tensor, ...], targets: Tensor) -> tuple[Tensor, Tensor]:
+def scores_and_loss(
+    output: Tensor | tuple[Tensor, ...], targets: Tensor, cross_entropy: Any = F.cross_entropy
+) -> tuple[Tensor, Tensor]:
     """The scores (N, classes), and the mean cross-entropy.
 
     A network in training may return a tuple: its scores, and those of classifiers halfway, whose
@@ -124,9 +129,9 @@ def scores_and_loss(output: Tensor | tuple[Tensor, ...], targets: Tensor) -> tup
     as the GoogLeNet paper has it.
     """
     scores, *halfway = output if isinstance(output, tuple) else (output,)
-    loss = F.cross_entropy(scores, targets)
+    loss = cross_entropy(scores, targets)
     for others in halfway:
-        loss = loss + AUXILIARY * F.cross_entropy(others, targets)
+        loss = loss + AUXILIARY * cross_entropy(others, targets)
     return scores, loss
 
 
@@ -161,9 +166,9 @@ class Trainer:
         self, config: Config, data: Splits, model: nn.Module, device: Device, run: Run
     ) -> None:
         self.config, self.data, self.model, self.device, self.run = config, data, model, device, run
-        self.prepare = Preparation(data.mean, data.std, config.resize)
+        self.prepare = Preparation.of(config, data)
         self.batches = TrainingBatches(
-            data, self.prepare, config.batch_size, config.augment, config.seed
+            data, self.prepare, config.batch_size, config.augment, config.seed, config.lighting
         )
         self.optimizer = make_optimizer(config, model)
         self.schedule = Schedule(config, self.optimizer, self.batches.steps())
@@ -174,7 +179,7 @@ class Trainer:
     # -- the loop ---------------------------------------------------------------------------
 
     def train(self, interruption: Interruption) -> Evaluation:
-        """The epochs that are left; returns the last evaluation.
+        """The epochs that are left; returns the last evaluation, on ten crops if that is set.
 
         Raises:
             Stopped: Ctrl-C, between two steps.
@@ -188,7 +193,9 @@ class Trainer:
             self.end_epoch(result, seconds)
             table.row(*self.cells())
             interruption.check()
-        return result or self.test(interruption)[0]
+        if result is None or self.config.ten_crop:
+            result, _ = self.test(interruption, self.config.ten_crop)
+        return result
 
     def train_epoch(self, interruption: Interruption) -> None:
         """The steps that are left of this epoch."""
@@ -218,7 +225,9 @@ class Trainer:
         self.optimizer.step()
         return loss.item(), int((logits.detach().argmax(1) == targets).sum().item())
 
-    def test(self, interruption: Interruption) -> tuple[Evaluation, float]:
+    def test(
+        self, interruption: Interruption, ten_crop: bool = False
+    ) -> tuple[Evaluation, float]:
         """All test images, and the seconds that took."""
         images, clock = self.data.test_images, time.perf_counter()
         result = evaluate(
@@ -227,8 +236,9 @@ class Trainer:
             self.data.test_labels,
             self.prepare,
             self.device,
-            label=f"{self.label()} testing",
+            label="testing ten crops" if ten_crop else f"{self.label()} testing",
             after_batch=interruption.check,
+            ten_crop=ten_crop,
         )
         if not math.isfinite(result.loss):
             raise self.not_finite(self.prepare(images[:500]).to(self.device), result.loss)
@@ -249,7 +259,7 @@ class Trainer:
         }
         is_best = all(row["test_acc"] > earlier["test_acc"] for earlier in self.rows)
         self.rows.append(row)
-        self.schedule.after_epoch(row["train_loss"])
+        self.schedule.after_epoch(row["train_loss"], 1 - row["test_acc"])
         if is_best:
             checkpoint.save_weights(self.model, self.run.best, self.about())
         self.epoch, self.step, self.sums = self.epoch + 1, 0, Sums()
@@ -322,9 +332,7 @@ class Trainer:
             "num_classes": len(self.data.classes),
             "in_channels": 1,
             "classes": list(self.data.classes),
-            "mean": self.data.mean,
-            "std": self.data.std,
-            "resize": self.config.resize,
+            **self.prepare.to_json(),
             "dataset": self.data.name,
             "stand_in": self.data.stand_in,
             "epoch": len(self.rows),

@@ -266,16 +266,19 @@ def _pad(
 def augment_batch(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Each image mirrored or not: garments are centred, but face either way.
 
-    images (N, H, W) of any type; returns a new array. All draws for the batch are made at once.
+    images (N, ..., H, W) of any type; returns a new array. All draws for the batch are made at
+    once.
     """
     out = images.copy()
     flips = rng.random(len(images)) < 0.5
-    out[flips] = out[flips, :, ::-1]
+    out[flips] = out[flips, ..., ::-1]
     return out
 
 
-def normalize_batch(images: np.ndarray, mean: float, std: float) -> np.ndarray:
+def normalize_batch(images: np.ndarray, mean: float | np.ndarray, std: float) -> np.ndarray:
     """`(images / 255 - mean) / std`: uint8 (N, H, W) to float32 (N, 1, H, W).
+
+    `mean` is a number or an image (H, W).
 
     In float32 and in the order of ToTensor and Normalize, so that both ways give the same numbers.
     """
@@ -339,3 +342,6 @@ def _output_size(h: int, w: int, size: int | Sequence[int]) -> tuple[int, int]:
         return _pair(size, "Resize")
     short, _ = _pair(size, "Resize")
     return (short, int(short * w / h)) if h <= w else (int(short * h / w), short)
+
+
+from alexnet.crops import FiveCrop, Lighting, TenCrop, crop_batch  # noqa: E402, F401 - uses the above

@@ -16,9 +16,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
+from alexnet.errors import InputError
+from alexnet.twin import MINIGRAD, Disagreement, import_torch
 from bench import machine, memory, networks, ops, profile, sweep, table
 from bench.rows import Row
-from bench.twin import MINIGRAD, Disagreement
 
 PARTS = ("ops", "networks", "sweep")
 
@@ -26,6 +27,10 @@ PARTS = ("ops", "networks", "sweep")
 def main(arguments: list[str] | None = None) -> int:
     """Measure what the arguments ask for; returns the exit status."""
     options = _parser().parse_args(arguments)
+    try:
+        import_torch()
+    except InputError as error:
+        raise SystemExit(f"bench: {error}") from None
     if options.profile:
         print(f"{machine.in_one_line(machine.describe())}\n")
         print(*profile.measure(networks.NETWORKS[options.profile], options.steps), sep="\n")

@@ -22,8 +22,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import minigrad
+from alexnet.twin import MINIGRAD, minigrad_side, torch_side
 from bench.networks import DEFAULT, Network, optimizers, training_step
-from bench.twin import MINIGRAD, minigrad_side, torch_side
 from minigrad.kernels.cpu import cores
 
 STEPS = 3  # the first makes gradients and momentum, the others run with them

@@ -14,9 +14,9 @@ import numpy as np
 
 import minigrad
 from alexnet import models
+from alexnet.twin import MINIGRAD, Side, compare, sides
 from bench.rows import Row
 from bench.timing import Work, in_turn
-from bench.twin import MINIGRAD, Side, compare, sides
 from minigrad import nn, optim
 
 # The paper's momentum and weight decay; a rate so small that many steps on noise stay finite.

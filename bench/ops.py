@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 import minigrad
+from alexnet.twin import MINIGRAD, Side, import_torch, sides, torch_twin
 from bench.networks import SGD, Network
 from bench.rows import Row
 from bench.timing import Work, in_turn
-from bench.twin import MINIGRAD, Side, import_torch, sides, torch_twin
 from minigrad import nn, optim
 
 Shape = tuple[int, ...]

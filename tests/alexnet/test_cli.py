@@ -446,7 +446,8 @@ def test_a_defect_is_one_line_and_the_traceback_on_request(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["train"], ["evaluate"], ["predict"], ["export"], ["summary"], ["info"]]
+    "command",
+    [[], ["train"], ["evaluate"], ["predict"], ["export"], ["summary"], ["bench"], ["info"]],
 )
 def test_help(capsys, command):
     with pytest.raises(SystemExit) as exit:

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import minigrad
-from bench import networks, ops, profile, sweep, twin
+from alexnet import twin
+from alexnet.twin import CHANNELS_LAST, MINIGRAD, NCHW, Disagreement, sides, torch_twin
+from bench import networks, ops, profile, sweep
 from bench.__main__ import main
 from bench.rows import Row
 from bench.timing import FEWEST, MOST, WARM_UPS, Series, Work, in_turn
-from bench.twin import CHANNELS_LAST, MINIGRAD, NCHW, Disagreement, sides, torch_twin
 from minigrad import nn
 from minigrad.kernels import cpu
 
