@@ -1,7 +1,7 @@
 """`python -m bench`: minigrad beside PyTorch, printed row by row and written as JSON.
 
-With no arguments it times every op of the three networks and then the networks themselves, which
-takes some minutes. Start reading at `timing.py`.
+With no arguments it times every op of the networks and then the networks themselves, which
+takes many minutes. Start reading at `timing.py`.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
             for network in chosen:
                 measured = _printed(networks.measure(network, options.steps))
                 variants = (MINIGRAD, measured[0].baseline)
-                peaks[network.model] = {v: memory.measure(network, v) for v in variants}
-                print(table.memory_line(network.model, peaks[network.model]), flush=True)
+                peaks[network.name] = {v: memory.measure(network, v) for v in variants}
+                print(table.memory_line(network.name, peaks[network.name]), flush=True)
                 rows += measured
         if "sweep" in options.only:
             rows += _printed(sweep.measure(options.steps))

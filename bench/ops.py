@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import minigrad
-from alexnet.twin import MINIGRAD, Side, import_torch, sides, torch_twin
+from alexnet.twin import MINIGRAD, Side, import_torch, sides
 from bench.networks import SGD, Network
 from bench.rows import Row
 from bench.timing import Work, in_turn
@@ -118,13 +118,13 @@ def layer_work(side: Side, needs_input_grad: bool) -> Work:
     )
 
 
-def optimizer_works(model: nn.Module, name: str) -> dict[str, Work]:
+def optimizer_works(network: Network, model: nn.Module, name: str) -> dict[str, Work]:
     """A step on a network's parameters: ours, PyTorch's default and its fused one."""
     options = SGD if name == "SGD" else {"lr": SGD["lr"]}
     works = {MINIGRAD: _step(getattr(optim, name), model, **options)}
     theirs = getattr(import_torch().optim, name)
     for variant, fused in (("default", False), ("fused", True)):
-        works[variant] = _step(theirs, torch_twin(model), **options, fused=fused)
+        works[variant] = _step(theirs, network.twin(model), **options, fused=fused)
     return works
 
 
@@ -158,9 +158,9 @@ def measure(network: Network, wanted: Collection[str], rounds: int | None) -> It
     model = network.build()
     for case in cases(network, model):
         if case.op in wanted:
-            yield measure_case(network.model, case, rounds)
+            yield measure_case(network.name, case, rounds)
     for name in ("SGD", "Adam"):
         if name in wanted:
-            samples = in_turn(optimizer_works(model, name), SECONDS, rounds)
+            samples = in_turn(optimizer_works(network, model, name), SECONDS, rounds)
             shape = (sum(p.numel() for p in model.parameters()),)
-            yield Row("op", network.model, name, shape, samples, times=int(name == "SGD"))
+            yield Row("op", network.name, name, shape, samples, times=int(name == "SGD"))
