@@ -179,7 +179,14 @@ def dropout(x: np.ndarray, p: float, generator: np.random.Generator) -> Any:
 
 
 def index_add(gx: np.ndarray, index: Any, g: np.ndarray) -> None:
-    """gx[index] += g, where an element that `index` names k times receives k terms."""
+    """gx[index] += g, where an element that `index` names k times receives k terms.
+
+    NumPy is fast for one index into a line only. So gx, contiguous, becomes one, unless it is so
+    large that counting its positions would take longer.
+    """
+    if gx.ndim > 1 and gx.size < 8 * g.size:
+        index = np.arange(gx.size).reshape(gx.shape)[index].reshape(-1)
+        gx, g = gx.reshape(-1), g.reshape(-1)
     np.add.at(gx, index, g)
 
 

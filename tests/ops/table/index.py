@@ -35,6 +35,7 @@ OPS = [
             sample("empty", normal(3, 4), index=slice(2, 2)),
             sample("array", normal(5, 4), index=array([0, 3, 1])),
             sample("repeats", normal(5, 4), index=array([2, 2, 0, 2])),
+            sample("few-of-many", normal(40, 3), index=array([2, 2])),
             sample("array-2d", normal(5, 4), index=array([[0, 1], [4, 0]])),
             sample("list", normal(5, 4), index=[3, 3]),
             sample("pairs", normal(5, 4), index=(array([0, 1, 0]), array([3, 3, 3]))),
