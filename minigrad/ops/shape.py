@@ -1,7 +1,7 @@
 """Moving elements without changing them: new shapes, orders, copies side by side.
 
 Each backward is the inverse movement of g. Operations marked `is_view` return, where NumPy can, a
-view of their input's memory. Next: `index.py`.
+view of their input's memory. Next: `rearrange.py`.
 """
 
 from __future__ import annotations
