@@ -32,10 +32,10 @@ from minigrad.ops import (
     chunk, clamp, clip, clone, conv2d, cos, cumsum, div, eq, equal, exp, flatten, flip, floor,
     floor_divide, gather, ge, gt, index_select, is_floating_point, is_tensor, isfinite, isinf,
     isnan, le, log, log_softmax, logical_and, logical_not, logical_or, logsumexp, lt, masked_fill,
-    matmul, max, maximum, mean, meshgrid, min, minimum, mm, movedim, mul, narrow, ne, neg, outer,
-    permute, pow, prod, relu, reshape, roll, round, select, sigmoid, sign, sin, softmax, split,
-    sqrt, square, squeeze, stack, std, sub, sum, t, tanh, transpose, tril, triu, trunc, unbind,
-    unflatten, unsqueeze, var, where,
+    matmul, max, maximum, mean, meshgrid, min, minimum, mm, movedim, mul, narrow, ne, neg, norm,
+    outer, permute, pow, prod, relu, reshape, roll, round, select, sigmoid, sign, sin, softmax,
+    split, sqrt, square, squeeze, stack, std, sub, sum, t, tanh, transpose, tril, triu, trunc,
+    unbind, unflatten, unsqueeze, var, where,
 )
 from minigrad.utils import load, save
 
@@ -54,7 +54,7 @@ __all__ = [
     "isfinite", "isinf", "isnan", "le", "linspace", "load", "log", "log_softmax", "logical_and",
     "logical_not", "logical_or", "logsumexp", "long", "lt", "manual_seed", "masked_fill", "matmul",
     "max", "maximum", "mean", "meshgrid", "min", "minimum", "mm", "movedim", "mul", "narrow", "ne",
-    "neg", "nn", "no_grad", "ones", "ones_like", "optim", "outer", "permute", "pow", "prod",
+    "neg", "nn", "no_grad", "norm", "ones", "ones_like", "optim", "outer", "permute", "pow", "prod",
     "promote_types", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "relu",
     "reshape", "roll", "round", "save", "select", "set_grad_enabled", "set_num_threads",
     "set_rng_state", "short", "sigmoid", "sign", "sin", "softmax", "split", "sqrt", "square",

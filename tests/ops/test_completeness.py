@@ -21,7 +21,7 @@ NAMES = {op.name for op in OPS}
 PROMISED = """
     add sub mul div neg pow exp log sqrt abs sum mean max min amax amin argmax var
     sin cos square sign floor ceil trunc round floor_divide
-    where clamp clip maximum minimum masked_fill std prod cumsum logsumexp
+    where clamp clip maximum minimum masked_fill std prod cumsum logsumexp norm
     reshape view flatten transpose permute squeeze unsqueeze expand cat stack split chunk pad
     movedim narrow select flip roll broadcast_to meshgrid tril triu
     getitem gather index_select one_hot

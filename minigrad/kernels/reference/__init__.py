@@ -23,7 +23,7 @@ from minigrad.kernels.reference.pool import (
     max_pool2d_backward,
 )
 from minigrad.kernels.reference.reduce import (
-    amax, amin, argmax, cumsum, logsumexp, max, mean, min, prod, std, sum, var,
+    amax, amin, argmax, cumsum, logsumexp, max, mean, min, norm, prod, std, sum, var,
 )
 from minigrad.kernels.reference.select import clamp, maximum, minimum, where
 from minigrad.kernels.reference.softmax import (
@@ -37,6 +37,6 @@ __all__ = [
     "div", "dropout", "exp", "fold", "leaky_relu", "linear", "local_response_norm",
     "local_response_norm_backward", "log", "log_softmax", "log_softmax_backward", "logsumexp",
     "matmul", "max", "max_pool2d", "max_pool2d_backward", "maximum", "mean", "min", "minimum",
-    "mse_loss", "mul", "neg", "nll_loss", "pow", "prod", "relu", "sigmoid", "softmax",
+    "mse_loss", "mul", "neg", "nll_loss", "norm", "pow", "prod", "relu", "sigmoid", "softmax",
     "softmax_backward", "sqrt", "std", "sub", "sum", "tanh", "unfold", "var", "where",
 ]

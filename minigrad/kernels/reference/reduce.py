@@ -73,6 +73,22 @@ def logsumexp(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.nd
 
 
 @in_double
+def norm(
+    x: np.ndarray, p: float = 2.0, axis: Axis = None, keepdims: bool = False
+) -> np.ndarray:
+    """sum(|x|**p)**(1/p); p = inf is its limit, the largest |x|, and p = 0 counts all but 0."""
+
+    def one(values: list) -> float:
+        sizes = [abs(v) for v in values]
+        if math.isinf(p):
+            return builtins.max(sizes) if p > 0 else builtins.min(sizes)
+        powers = (s**p for s in sizes if s or p > 0)
+        return math.fsum(powers) ** (1 / p) if p else float(len([s for s in sizes if s]))
+
+    return _over(one, x, axis, keepdims)
+
+
+@in_double
 def cumsum(x: np.ndarray, axis: int) -> np.ndarray:
     """y[i] = x[0] + ... + x[i] along `axis`."""
     y = x.copy()
