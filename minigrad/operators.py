@@ -105,6 +105,7 @@ class Operators:
     sum, mean, var, max, min = map(_method, ("sum", "mean", "var", "max", "min"))
     std, prod, cumsum, logsumexp = map(_method, ("std", "prod", "cumsum", "logsumexp"))
     norm = _method("norm")
+    sort, argsort, topk = map(_method, ("sort", "argsort", "topk"))
     amax, amin, argmax, argmin = map(_method, ("amax", "amin", "argmax", "argmin"))
 
     reshape, view, permute, expand = map(_of_sizes, ("reshape", "view", "permute", "expand"))

@@ -22,6 +22,7 @@ from minigrad.ops.index import gather, getitem, index_put, index_select
 from minigrad.ops.loss import cross_entropy, mse_loss, nll_loss
 from minigrad.ops.matmul import addmm, bmm, linear, matmul, mm, outer
 from minigrad.ops.norm import batch_norm, local_response_norm
+from minigrad.ops.order import argsort, sort, topk
 from minigrad.ops.p_norm import norm
 from minigrad.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from minigrad.ops.rearrange import (
