@@ -14,6 +14,7 @@ from minigrad.ops.compare import (
 )
 from minigrad.ops.conv import conv2d, fold, unfold
 from minigrad.ops.dropout import dropout
+from minigrad.ops.einsum import einsum
 from minigrad.ops.elementwise import (
     abs, add, cos, exp, leaky_relu, log, mul, neg, pow, relu, sigmoid, sin, sqrt, square, sub,
     tanh,

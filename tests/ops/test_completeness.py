@@ -25,7 +25,7 @@ PROMISED = """
     reshape view flatten transpose permute squeeze unsqueeze expand cat stack split chunk pad
     movedim narrow select flip roll broadcast_to meshgrid tril triu
     getitem gather index_select one_hot sort argsort topk
-    matmul mm bmm addmm outer
+    matmul mm bmm addmm outer einsum
     relu sigmoid tanh leaky_relu softmax log_softmax linear conv2d unfold fold
     max_pool2d avg_pool2d adaptive_avg_pool2d local_response_norm batch_norm dropout
     cross_entropy nll_loss mse_loss
