@@ -97,6 +97,41 @@ log = _ufunc(np.log)
 sqrt = _ufunc(np.sqrt)
 abs = _ufunc(np.absolute)
 tanh = _ufunc(np.tanh)
+sin = _ufunc(np.sin)
+cos = _ufunc(np.cos)
+floor = _ufunc(np.floor)
+ceil = _ufunc(np.ceil)
+trunc = _ufunc(np.trunc)
+round = _ufunc(np.rint)
+floor_divide = _ufunc(np.floor_divide)
+maximum = _ufunc(np.maximum)
+minimum = _ufunc(np.minimum)
+
+
+def sign(x: np.ndarray) -> np.ndarray:
+    """-1, 0 or 1; 0 for a NaN, unlike NumPy's."""
+
+    def step(x: np.ndarray, out: np.ndarray) -> None:
+        np.subtract((x > 0).view(np.int8), (x < 0).view(np.int8), out=out, casting="unsafe")
+
+    return _run(step, (x,), x.dtype, blocked=True)
+
+
+def where(c: np.ndarray, a: Any, b: Any) -> np.ndarray:
+    """a where c, else b. Bits are blended: NumPy's own loop guesses at each c, mostly wrongly."""
+    dtype = next(x.dtype for x in (a, b) if isinstance(x, np.ndarray))
+    if dtype.itemsize > 8:
+        return np.where(c, a, b)
+    bits = np.dtype(f"i{dtype.itemsize}")
+
+    def step(c: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+        mask = np.negative(c.view(np.int8), dtype=bits)  # no bits or all
+        np.bitwise_xor(a, b, out=out)
+        np.bitwise_and(out, mask, out=out)
+        np.bitwise_xor(out, b, out=out)
+
+    a, b = np.asarray(a, dtype).view(bits), np.asarray(b, dtype).view(bits)
+    return _run(step, (c, a, b), bits, blocked=True).view(dtype)
 
 
 def copy(x: np.ndarray) -> np.ndarray:
@@ -186,7 +221,14 @@ def dropout(x: np.ndarray, p: float, generator: np.random.Generator) -> Any:
 
 
 def index_add(gx: np.ndarray, index: Any, g: np.ndarray) -> None:
-    """gx[index] += g, where an element that `index` names k times receives k terms."""
+    """gx[index] += g, where an element that `index` names k times receives k terms.
+
+    NumPy is fast for one index into a line only. So gx, contiguous, becomes one, unless it is so
+    large that counting its positions would take longer.
+    """
+    if gx.ndim > 1 and gx.size < 8 * g.size:
+        index = np.arange(gx.size).reshape(gx.shape)[index].reshape(-1)
+        gx, g = gx.reshape(-1), g.reshape(-1)
     np.add.at(gx, index, g)
 
 
