@@ -27,6 +27,10 @@ from minigrad.dtypes import (
 from minigrad.gradcheck import gradcheck
 from minigrad.kernels.cpu.memory import empty_cache
 from minigrad.kernels.cpu.cores import get_num_threads, set_num_threads
+from minigrad.nn.functional import (
+    avg_pool1d, celu, conv1d, conv_transpose1d, conv_transpose2d, group_norm, layer_norm,
+    max_pool1d, selu,
+)
 from minigrad.ops import (
     abs, add, all, allclose, amax, amin, any, argmax, argmin, cat, chunk, clone, conv2d, div, eq,
     equal, exp, flatten, ge, gt, is_floating_point, is_tensor, isfinite, isinf, isnan, le, log,
@@ -41,17 +45,18 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Device", "Function", "Size", "Tensor", "abs", "add", "all", "allclose", "amax", "amin", "any",
-    "arange", "argmax", "argmin", "as_tensor", "autograd", "backends", "bool", "cat", "chunk",
-    "clone", "conv2d", "cuda", "detect_anomaly", "device", "div", "double", "empty", "empty_cache",
-    "enable_grad", "eq", "equal", "exp", "eye", "flatten", "float", "float16", "float32", "float64",
-    "from_dlpack", "from_numpy", "full", "full_like", "ge", "get_num_threads", "get_rng_state",
-    "gradcheck", "gt", "half", "initial_seed", "int", "int16", "int32", "int64", "int8",
-    "is_floating_point", "is_grad_enabled", "is_tensor", "isfinite", "isinf", "isnan", "le",
-    "linspace", "load", "log", "log_softmax", "logical_and", "logical_not", "logical_or", "long",
-    "lt", "manual_seed", "matmul", "max", "mean", "min", "mul", "ne", "neg", "nn", "no_grad",
-    "ones", "ones_like", "optim", "permute", "pow", "promote_types", "rand", "rand_like", "randint",
-    "randn", "randn_like", "randperm", "relu", "reshape", "save", "set_grad_enabled",
-    "set_num_threads", "set_rng_state", "short", "sigmoid", "softmax", "split", "sqrt", "squeeze",
-    "stack", "sub", "sum", "t", "tanh", "tensor", "transpose", "uint8", "unbind", "unflatten",
-    "unsqueeze", "utils", "var", "zeros", "zeros_like",
+    "arange", "argmax", "argmin", "as_tensor", "autograd", "avg_pool1d", "backends", "bool", "cat",
+    "celu", "chunk", "clone", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "cuda",
+    "detect_anomaly", "device", "div", "double", "empty", "empty_cache", "enable_grad", "eq",
+    "equal", "exp", "eye", "flatten", "float", "float16", "float32", "float64", "from_dlpack",
+    "from_numpy", "full", "full_like", "ge", "get_num_threads", "get_rng_state", "gradcheck",
+    "group_norm", "gt", "half", "initial_seed", "int", "int16", "int32", "int64", "int8",
+    "is_floating_point", "is_grad_enabled", "is_tensor", "isfinite", "isinf", "isnan", "layer_norm",
+    "le", "linspace", "load", "log", "log_softmax", "logical_and", "logical_not", "logical_or",
+    "long", "lt", "manual_seed", "matmul", "max", "max_pool1d", "mean", "min", "mul", "ne", "neg",
+    "nn", "no_grad", "ones", "ones_like", "optim", "permute", "pow", "promote_types", "rand",
+    "rand_like", "randint", "randn", "randn_like", "randperm", "relu", "reshape", "save", "selu",
+    "set_grad_enabled", "set_num_threads", "set_rng_state", "short", "sigmoid", "softmax", "split",
+    "sqrt", "squeeze", "stack", "sub", "sum", "t", "tanh", "tensor", "transpose", "uint8", "unbind",
+    "unflatten", "unsqueeze", "utils", "var", "zeros", "zeros_like",
 ]

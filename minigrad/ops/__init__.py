@@ -17,7 +17,7 @@ from minigrad.ops.elementwise import (
     abs, add, div, exp, leaky_relu, log, mul, neg, pow, relu, sigmoid, sqrt, sub, tanh,
 )
 from minigrad.ops.index import getitem, index_put
-from minigrad.ops.loss import cross_entropy, mse_loss, nll_loss
+from minigrad.ops.loss import nll_loss
 from minigrad.ops.matmul import linear, matmul
 from minigrad.ops.norm import batch_norm, local_response_norm
 from minigrad.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d

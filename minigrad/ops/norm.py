@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from minigrad import backend, dtypes, kernels
+from minigrad import dtypes, kernels
 from minigrad.autograd import Function, no_grad
 from minigrad.backend import Array
 from minigrad.kernels.geometry import ShapeError
+from minigrad.ops.convert import clone
 from minigrad.tensor import Tensor
 
 
@@ -101,6 +102,8 @@ def batch_norm(
 
     Source: Ioffe, Szegedy (2015); PyTorch, `torch.nn.functional.batch_norm`.
     """
+    if input.ndim == 1 and not input.numel():
+        return clone(input)  # PyTorch lets pass what is empty
     if input.ndim < 2:
         raise ShapeError(f"[batch_norm] expects (N, C, ...), got {tuple(input.shape)}")
     channels = input.shape[1]
@@ -131,7 +134,19 @@ def batch_norm(
         raise ShapeError("[batch_norm] expected running_mean and running_var when not training")
     else:
         mean, var = running_mean.array, running_var.array
-    sqrt = backend.array_module(x).sqrt
+    return _normalized(input, mean, var, eps, training, weight, bias)
+
+
+def standardize(input: Tensor, eps: float) -> Tensor:
+    """Each channel of (N, C, ...) with mean 0 and variance 1, however few numbers it has."""
+    mean, var = kernels.of(input.array).batch_norm_stats(input.array)
+    return _normalized(input, mean, var, eps, True)
+
+
+def _normalized(
+    input: Tensor, mean: Array, var: Array, eps: float, training: bool,
+    weight: Tensor | None = None, bias: Tensor | None = None,
+) -> Tensor:
     wide = var.astype(dtypes.float32) if var.dtype == dtypes.float16 else var
-    invstd = (1.0 / sqrt(wide + eps)).astype(var.dtype)
+    invstd = (1.0 / kernels.of(var).sqrt(wide + eps)).astype(var.dtype)
     return BatchNorm.apply(input, weight, bias, mean=mean, invstd=invstd, training=training)

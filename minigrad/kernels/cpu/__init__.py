@@ -7,9 +7,9 @@ from minigrad.kernels.cpu.conv import (
     conv2d, conv2d_backward_input, conv2d_backward_weight,
 )
 from minigrad.kernels.cpu.elementwise import (
-    abs, add, copy, div, dropout, exp, index_add, leaky_relu, leaky_relu_backward, log, mul, neg,
-    pow, relu, relu_backward, sigmoid, sigmoid_backward, sqrt, sub, sum_over_channels, tanh,
-    tanh_backward,
+    abs, add, copy, div, dropout, exp, fused, index_add, leaky_relu, leaky_relu_backward, log, mul,
+    neg, normal_cdf, pow, relu, relu_backward, sigmoid, sigmoid_backward, sqrt, sub,
+    sum_over_channels, tanh, tanh_backward,
 )
 from minigrad.kernels.cpu.im2col import fold, unfold
 from minigrad.kernels.cpu.lrn import local_response_norm, local_response_norm_backward

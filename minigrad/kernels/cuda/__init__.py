@@ -15,8 +15,8 @@ from minigrad.kernels.cuda.conv import (
     conv2d, conv2d_backward_input, conv2d_backward_weight, fold, unfold,
 )
 from minigrad.kernels.cuda.elementwise import (
-    abs, add, copy, div, dropout, exp, leaky_relu, leaky_relu_backward, log, mul, neg, pow, relu,
-    relu_backward, sigmoid, sigmoid_backward, sqrt, sub, tanh, tanh_backward,
+    abs, add, copy, div, dropout, exp, fused, leaky_relu, leaky_relu_backward, log, mul, neg,
+    normal_cdf, pow, relu, relu_backward, sigmoid, sigmoid_backward, sqrt, sub, tanh, tanh_backward,
 )
 from minigrad.kernels.cuda.index import index_add
 from minigrad.kernels.cuda.lrn import local_response_norm, local_response_norm_backward

@@ -6,8 +6,10 @@ error, and `test_completeness.py` fails when an op is missing here. `samples.py`
 """
 
 from tests.ops.table import (
-    compare, conv, elementwise, index, loss, matmul, norm, pool, reduce, shape,
+    activation, compare, conv, elementwise, index, loss, matmul, norm, pool, reduce, shape,
 )
 
-FILES = (elementwise, reduce, shape, index, matmul, conv, pool, norm, loss, compare)
+FILES = (
+    elementwise, activation, reduce, shape, index, matmul, conv, pool, norm, loss, compare,
+)
 OPS = [op for file in FILES for op in file.OPS]
