@@ -27,6 +27,10 @@ from minigrad.dtypes import (
 from minigrad.gradcheck import gradcheck
 from minigrad.kernels.cpu.memory import empty_cache
 from minigrad.kernels.cpu.cores import get_num_threads, set_num_threads
+from minigrad.nn.functional import (
+    avg_pool1d, celu, conv1d, conv_transpose1d, conv_transpose2d, group_norm, layer_norm,
+    max_pool1d, selu,
+)
 from minigrad.ops import (
     abs, add, addmm, all, allclose, amax, amin, any, argmax, argmin, argsort, bmm, broadcast_to,
     cat, ceil, chunk, clamp, clip, clone, conv2d, cos, cumsum, div, einsum, eq, equal, exp, flatten,
@@ -44,21 +48,23 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Device", "Function", "Size", "Tensor", "abs", "add", "addmm", "all", "allclose", "amax",
-    "amin", "any", "arange", "argmax", "argmin", "argsort", "as_tensor", "autograd", "backends",
-    "bmm", "bool", "broadcast_to", "cat", "ceil", "chunk", "clamp", "clip", "clone", "conv2d",
-    "cos", "cuda", "cumsum", "detect_anomaly", "device", "div", "double", "einsum", "empty",
-    "empty_cache", "enable_grad", "eq", "equal", "exp", "eye", "flatten", "flip", "float",
-    "float16", "float32", "float64", "floor", "floor_divide", "from_dlpack", "from_numpy", "full",
-    "full_like", "gather", "ge", "get_num_threads", "get_rng_state", "gradcheck", "gt", "half",
-    "index_select", "initial_seed", "int", "int16", "int32", "int64", "int8", "is_floating_point",
-    "is_grad_enabled", "is_tensor", "isfinite", "isinf", "isnan", "le", "linspace", "load", "log",
-    "log_softmax", "logical_and", "logical_not", "logical_or", "logsumexp", "long", "lt",
-    "manual_seed", "masked_fill", "matmul", "max", "maximum", "mean", "meshgrid", "min", "minimum",
-    "mm", "movedim", "mul", "narrow", "ne", "neg", "nn", "no_grad", "norm", "ones", "ones_like",
-    "optim", "outer", "permute", "pow", "prod", "promote_types", "rand", "rand_like", "randint",
-    "randn", "randn_like", "randperm", "relu", "reshape", "roll", "round", "save", "select",
-    "set_grad_enabled", "set_num_threads", "set_rng_state", "short", "sigmoid", "sign", "sin",
-    "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "t",
-    "tanh", "tensor", "topk", "transpose", "tril", "triu", "trunc", "uint8", "unbind", "unflatten",
-    "unsqueeze", "utils", "var", "where", "zeros", "zeros_like",
+    "amin", "any", "arange", "argmax", "argmin", "argsort", "as_tensor", "autograd", "avg_pool1d",
+    "backends", "bmm", "bool", "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp", "clip",
+    "clone", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "cos", "cuda", "cumsum",
+    "detect_anomaly", "device", "div", "double", "einsum", "empty", "empty_cache", "enable_grad",
+    "eq", "equal", "exp", "eye", "flatten", "flip", "float", "float16", "float32", "float64",
+    "floor", "floor_divide", "from_dlpack", "from_numpy", "full", "full_like", "gather", "ge",
+    "get_num_threads", "get_rng_state", "gradcheck", "group_norm", "gt", "half", "index_select",
+    "initial_seed", "int", "int16", "int32", "int64", "int8", "is_floating_point",
+    "is_grad_enabled", "is_tensor", "isfinite", "isinf", "isnan", "layer_norm", "le", "linspace",
+    "load", "log", "log_softmax", "logical_and", "logical_not", "logical_or", "logsumexp", "long",
+    "lt", "manual_seed", "masked_fill", "matmul", "max", "max_pool1d", "maximum", "mean",
+    "meshgrid", "min", "minimum", "mm", "movedim", "mul", "narrow", "ne", "neg", "nn", "no_grad",
+    "norm", "ones", "ones_like", "optim", "outer", "permute", "pow", "prod", "promote_types",
+    "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "relu", "reshape", "roll",
+    "round", "save", "select", "selu", "set_grad_enabled", "set_num_threads", "set_rng_state",
+    "short", "sigmoid", "sign", "sin", "softmax", "sort", "split", "sqrt", "square", "squeeze",
+    "stack", "std", "sub", "sum", "t", "tanh", "tensor", "topk", "transpose", "tril", "triu",
+    "trunc", "uint8", "unbind", "unflatten", "unsqueeze", "utils", "var", "where", "zeros",
+    "zeros_like",
 ]

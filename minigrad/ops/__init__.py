@@ -20,7 +20,7 @@ from minigrad.ops.elementwise import (
     tanh,
 )
 from minigrad.ops.index import gather, getitem, index_put, index_select
-from minigrad.ops.loss import cross_entropy, mse_loss, nll_loss
+from minigrad.ops.loss import nll_loss
 from minigrad.ops.matmul import addmm, bmm, linear, matmul, mm, outer
 from minigrad.ops.norm import batch_norm, local_response_norm
 from minigrad.ops.order import argsort, sort, topk
