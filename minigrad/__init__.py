@@ -10,6 +10,8 @@ Reading order: tensor.py, autograd.py, ops/elementwise.py, ops/conv.py, kernels/
 kernels/cpu/layout.py, nn/module.py, optim/sgd.py.
 """
 
+import sys
+
 from minigrad.tensor import Size, Tensor  # isort: skip
 from minigrad import autograd, backends, cuda, nn, optim, utils
 from minigrad.autograd import (
@@ -25,6 +27,7 @@ from minigrad.dtypes import (
     promote_types, short, uint8,
 )
 from minigrad.gradcheck import gradcheck
+from minigrad.missing import explain_missing_names
 from minigrad.kernels.cpu.memory import empty_cache
 from minigrad.kernels.cpu.cores import get_num_threads, set_num_threads
 from minigrad.ops import (
@@ -55,3 +58,8 @@ __all__ = [
     "stack", "sub", "sum", "t", "tanh", "tensor", "transpose", "uint8", "unbind", "unflatten",
     "unsqueeze", "utils", "var", "zeros", "zeros_like",
 ]
+
+explain_missing_names(
+    sys.modules[__name__], cuda, nn, nn.functional, nn.init, nn.utils, optim, optim.lr_scheduler,
+    utils, utils.data,
+)

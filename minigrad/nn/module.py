@@ -16,6 +16,7 @@ import numpy as np
 
 from minigrad import backend
 from minigrad.autograd import no_grad
+from minigrad.missing import MissingName
 from minigrad.nn.parameter import Parameter
 from minigrad.tensor import Tensor
 
@@ -137,7 +138,14 @@ class Module:
             registry = self.__dict__.get(kind, ())
             if name in registry:
                 return registry[name]
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        raise MissingName(f"'{type(self).__name__}' object", name, self._names)
+
+    def _names(self) -> list[str]:
+        """The attributes here, and the paths of all modules and tensors below."""
+        if "_modules" not in self.__dict__:
+            return []  # before Module.__init__()
+        below = (path for path, _ in self.named_modules())
+        return [*dir(self), *below, *self.state_dict(keep_vars=True)]
 
     def __delattr__(self, name: str) -> None:
         for kind in _KINDS:
@@ -363,7 +371,7 @@ class Module:
                     f'While copying the parameter named "{key}", expected a tensor or an array of '
                     f"numbers but received {type(state_dict[key])}"
                 )
-            elif array.shape != own[key].shape:
+            elif not hasattr(own[key], "materialize") and array.shape != own[key].shape:  # not lazy
                 problems.append(
                     f"size mismatch for {key}: copying a param with shape {tuple(array.shape)} "
                     f"from checkpoint, the shape in current model is {tuple(own[key].shape)}."
