@@ -19,7 +19,7 @@ from minigrad.autograd import (
 )
 from minigrad.backend import Device, get_rng_state, initial_seed, manual_seed, set_rng_state
 from minigrad.creation import (
-    arange, as_tensor, empty, eye, from_dlpack, from_numpy, full, full_like, linspace, ones,
+    arange, as_tensor, empty, eye, from_dlpack, from_numpy, full, full_like, linspace, normal, ones,
     ones_like, rand, rand_like, randint, randn, randn_like, randperm, tensor, zeros, zeros_like,
 )
 from minigrad.dtypes import (
@@ -52,8 +52,8 @@ __all__ = [
     "is_floating_point", "is_grad_enabled", "is_tensor", "isfinite", "isinf", "isnan", "le",
     "linspace", "load", "log", "log_softmax", "logical_and", "logical_not", "logical_or", "long",
     "lt", "manual_seed", "matmul", "max", "mean", "min", "mul", "ne", "neg", "nn", "no_grad",
-    "ones", "ones_like", "optim", "permute", "pow", "promote_types", "rand", "rand_like", "randint",
-    "randn", "randn_like", "randperm", "relu", "reshape", "save", "set_grad_enabled",
+    "normal", "ones", "ones_like", "optim", "permute", "pow", "promote_types", "rand", "rand_like",
+    "randint", "randn", "randn_like", "randperm", "relu", "reshape", "save", "set_grad_enabled",
     "set_num_threads", "set_rng_state", "short", "sigmoid", "softmax", "split", "sqrt", "squeeze",
     "stack", "sub", "sum", "t", "tanh", "tensor", "transpose", "uint8", "unbind", "unflatten",
     "unsqueeze", "utils", "var", "zeros", "zeros_like",

@@ -24,6 +24,8 @@ RELATIVES = {
     "MultiheadAttention": "Linear, Softmax and Dropout, of which it is made",
     "DataParallel": "the network itself, on one device",
     "compile": "the network itself, which runs as it is",
+    "LongTensor": "tensor(..., dtype=int64)",
+    "FloatTensor": "tensor(..., dtype=float32)",
     "LBFGS": "Adam, SGD",
     "RMSprop": "Adam, Adadelta",
     "Adagrad": "Adam, Adadelta",

@@ -27,3 +27,7 @@ from minigrad.ops.shape import (
     unbind, unflatten, unsqueeze, view,
 )
 from minigrad.ops.softmax import log_softmax, softmax
+from minigrad.ops.spelling import numpys_names as _numpys_names
+
+for _name in ("all", "amax", "amin", "any", "argmax", "argmin", "max", "mean", "min", "sum", "var"):
+    globals()[_name] = _numpys_names(globals()[_name])

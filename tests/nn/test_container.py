@@ -124,3 +124,12 @@ def test_module_dict():
     assert len(module) == 2 and "fc" in module and "tanh" not in module
     assert module["fc"] is dict(module.items())["fc"] is list(module.values())[1]
     assert list(module.state_dict()) == ["fc.weight", "fc.bias"]
+
+
+def test_sequentials_add_up():
+    first, second = nn.Sequential(nn.Linear(2, 3), nn.ReLU()), nn.Sequential(nn.Linear(3, 1))
+    both = first + second
+    assert [name for name, _ in both.named_children()] == ["0", "1", "2"]
+    assert both[0] is first[0] and both[2] is second[0] and len(first) == 2
+    with pytest.raises(TypeError):
+        first + nn.ReLU()
