@@ -46,11 +46,12 @@ class Adadelta(Optimizer):
         state["step"] += 1
         v, u, sqrt = state["square_avg"], state["acc_delta"], backend.array_module(p).sqrt
         rho, eps = group["rho"], group["eps"]
-        if group["weight_decay"]:
-            g = g + group["weight_decay"] * p
-        v *= rho
-        v += (1 - rho) * g * g
-        d = sqrt(u + eps) / sqrt(v + eps) * g
-        u *= rho
-        u += (1 - rho) * d * d
-        p -= float(group["lr"]) * d
+        with backend.use_device_of(p):
+            if group["weight_decay"]:
+                g = g + group["weight_decay"] * p
+            v *= rho
+            v += (1 - rho) * g * g
+            d = sqrt(u + eps) / sqrt(v + eps) * g
+            u *= rho
+            u += (1 - rho) * d * d
+            p -= float(group["lr"]) * d

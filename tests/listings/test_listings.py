@@ -6,7 +6,8 @@ from tests.listings.both import SOURCES, run_both, swapped
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_listing_on_both(name):
+def test_a_listing_on_both(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where it may leave files
     run_both(SOURCES[name].read_text())
 
 
