@@ -23,7 +23,7 @@ from minigrad.ops.norm import batch_norm, local_response_norm
 from minigrad.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from minigrad.ops.reduce import all, amax, amin, any, argmax, argmin, max, mean, min, sum, var
 from minigrad.ops.shape import (
-    cat, chunk, expand, flatten, pad, permute, reshape, split, squeeze, stack, t, transpose,
+    cat, chunk, expand, flatten, pad, permute, repeat, reshape, split, squeeze, stack, t, transpose,
     unbind, unflatten, unsqueeze, view,
 )
 from minigrad.ops.softmax import log_softmax, softmax
