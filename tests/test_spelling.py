@@ -1,5 +1,7 @@
 """Two ways to say the same, both of them in listings: axis and dim, zeros(2, 3) and size=(2, 3)."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,23 @@ def test_reductions_take_numpys_names(name):
             else:
                 assert ours.shape == theirs.shape
                 np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["softmax", "squeeze", "unsqueeze"])
+def test_so_do_others(name):
+    x = np.random.default_rng(0).standard_normal((3, 1)).astype(np.float32)
+    theirs = getattr(torch.tensor(x), name)(axis=1)
+    np.testing.assert_allclose(getattr(mg.tensor(x), name)(axis=1).numpy(), theirs.numpy())
+
+
+@pytest.mark.parametrize("name", ["cat", "stack"])
+def test_so_do_functions_of_several_tensors(name):
+    shape = getattr(torch, name)([torch.ones(2, 3), torch.ones(2, 3)], axis=1).shape
+    assert getattr(mg, name)([mg.ones(2, 3), mg.ones(2, 3)], axis=1).shape == shape
+
+
+def test_the_functions_can_be_pickled():
+    assert pickle.loads(pickle.dumps(mg.sum)) is mg.sum
 
 
 def test_one_name_twice_is_an_error():

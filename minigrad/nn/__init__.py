@@ -9,7 +9,10 @@ from minigrad.nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax
 from minigrad.nn.container import ModuleDict, ModuleList, Sequential
 from minigrad.nn.conv import Conv2d
 from minigrad.nn.dropout import Dropout
-from minigrad.nn.lazy import LazyBatchNorm1d, LazyBatchNorm2d, LazyConv2d, LazyLinear
+from minigrad.nn.lazy import (
+    LazyBatchNorm1d, LazyBatchNorm2d, LazyConv2d, LazyLinear, UninitializedBuffer,
+    UninitializedParameter,
+)
 from minigrad.nn.linear import Linear
 from minigrad.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from minigrad.nn.module import Module
@@ -49,6 +52,8 @@ __all__ = [
     "Softmax",
     "Tanh",
     "Unflatten",
+    "UninitializedBuffer",
+    "UninitializedParameter",
     "ZeroPad2d",
     "functional",
     "init",

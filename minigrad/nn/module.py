@@ -138,14 +138,7 @@ class Module:
             registry = self.__dict__.get(kind, ())
             if name in registry:
                 return registry[name]
-        raise MissingName(f"'{type(self).__name__}' object", name, self._names)
-
-    def _names(self) -> list[str]:
-        """The attributes here, and the paths of all modules and tensors below."""
-        if "_modules" not in self.__dict__:
-            return []  # before Module.__init__()
-        below = (path for path, _ in self.named_modules())
-        return [*dir(self), *below, *self.state_dict(keep_vars=True)]
+        raise MissingName(f"'{type(self).__name__}' object", name, lambda: _names(self))
 
     def __delattr__(self, name: str) -> None:
         for kind in _KINDS:
@@ -412,6 +405,14 @@ def _check_kind(kind: str, name: str, value: Any) -> None:
             f"cannot assign '{type(value).__name__}' as {kind[1:-1]} '{name}' "
             f"({_KINDS[kind].__name__} or None expected)"
         )
+
+
+def _names(module: Module) -> list[str]:
+    """Its attributes, and the paths of all modules and tensors below it."""
+    if "_modules" not in module.__dict__:
+        return []  # before Module.__init__()
+    below = (path for path, _ in module.named_modules())
+    return [*dir(module), *below, *module.state_dict(keep_vars=True)]
 
 
 class RemovableHandle:

@@ -29,5 +29,8 @@ from minigrad.ops.shape import (
 from minigrad.ops.softmax import log_softmax, softmax
 from minigrad.ops.spelling import numpys_names as _numpys_names
 
-for _name in ("all", "amax", "amin", "any", "argmax", "argmin", "max", "mean", "min", "sum", "var"):
+for _name in (
+    "all", "amax", "amin", "any", "argmax", "argmin", "cat", "max", "mean", "min", "softmax",
+    "squeeze", "stack", "sum", "unsqueeze", "var",
+):
     globals()[_name] = _numpys_names(globals()[_name])

@@ -14,4 +14,5 @@ def numpys_names(function: Callable[..., Any]) -> Callable[..., Any]:
     def called(*args: Any, **options: Any) -> Any:
         return function(*args, **{NAMES.get(name, name): v for name, v in options.items()})
 
+    called.__module__ = "minigrad.ops"  # where pickle finds it
     return called

@@ -37,6 +37,7 @@ def images(lib=mg):
 @pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
 def test_as_pytorch_before_and_after_the_first_forward(make, shape):
     ours, theirs = make(mg.nn), make(torch.nn)
+    assert all(type(p) is mg.nn.UninitializedParameter for p in ours.parameters())
     assert repr(ours) == repr(theirs)
     assert str(ours.state_dict()) == str(theirs.state_dict())  # <UninitializedParameter>
     assert [repr(p) for p in ours.parameters()] == [repr(p) for p in theirs.parameters()]
