@@ -91,9 +91,9 @@ def _quiet(original: Any) -> Any:
 def _torchvision() -> dict[str, ModuleType]:
     """Modules of torchvision's names, for PyTorch's run."""
 
-    class ToTensor:
+    class ToTensor(transforms.ToTensor):
         def __call__(self, image: Any) -> torch.Tensor:
-            return torch.from_numpy(transforms.ToTensor()(image).numpy())
+            return torch.from_numpy(super().__call__(image).numpy())
 
     class Normalize(transforms.Normalize):
         def __call__(self, image: torch.Tensor) -> torch.Tensor:
