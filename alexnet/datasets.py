@@ -24,6 +24,7 @@ from alexnet.fashion_mnist import (
     named_folder,
     read_images_and_labels,
 )
+from minigrad import Tensor
 
 __all__ = [
     "CLASSES",
@@ -60,7 +61,7 @@ class FashionMNIST:
     `root` is the folder above `FashionMNIST/raw`, or the folder of the four files itself; without
     it they are searched for as `fashion_mnist_dir` does.
 
-    Attributes: `data` uint8 (N, 28, 28) and `targets` int64 (N,), both NumPy arrays; `classes`,
+    Attributes: `data` uint8 (N, 28, 28) and `targets` int64 (N,), both Tensors; `classes` and
     `class_to_idx`. N is 60,000 (`train=True`) or 10,000.
 
     Raises:
@@ -91,7 +92,8 @@ class FashionMNIST:
         self.target_transform = target_transform
         self.classes = list(CLASSES)
         self.class_to_idx = {name: index for index, name in enumerate(CLASSES)}
-        self.data, self.targets = read_images_and_labels(folder, train)
+        images, labels = read_images_and_labels(folder, train)
+        self.data, self.targets = Tensor(images), Tensor(labels)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -99,8 +101,8 @@ class FashionMNIST:
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         from PIL import Image
 
-        image: Any = Image.fromarray(self.data[index])
-        target: Any = int(self.targets[index])
+        image: Any = Image.fromarray(self.data[index].numpy())
+        target: Any = self.targets[index].item()
         if self.transform is not None:
             image = self.transform(image)
         if self.target_transform is not None:

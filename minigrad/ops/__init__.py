@@ -34,7 +34,15 @@ from minigrad.ops.rounding import ceil, div, floor, floor_divide, round, sign, t
 from minigrad.ops.scan import cumsum, prod
 from minigrad.ops.select import clamp, clip, masked_fill, maximum, minimum, where
 from minigrad.ops.shape import (
-    cat, chunk, expand, flatten, pad, permute, reshape, split, squeeze, stack, t, transpose,
+    cat, chunk, expand, flatten, pad, permute, repeat, reshape, split, squeeze, stack, t, transpose,
     unbind, unflatten, unsqueeze, view,
 )
 from minigrad.ops.softmax import log_softmax, logsumexp, softmax
+from minigrad.ops.spelling import numpys_names as _numpys_names
+
+for _name in (
+    "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "cat", "cumsum", "flip",
+    "logsumexp", "max", "mean", "min", "norm", "prod", "sort", "softmax", "squeeze", "stack", "std",
+    "sum", "unsqueeze", "var",
+):
+    globals()[_name] = _numpys_names(globals()[_name])

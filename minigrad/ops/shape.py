@@ -226,6 +226,26 @@ def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
     return Expand.apply(input, shape=tuple(sizes))
 
 
+def repeat(input: Tensor, repeats: Sequence[int]) -> Tensor:
+    """Copies side by side, repeats[i] of them along dimension i; new dimensions come in front.
+
+    Raises:
+        RuntimeError: there are fewer numbers than dimensions, or one is negative.
+    """
+    extra = len(repeats) - input.ndim
+    if extra < 0 or builtins.min(repeats, default=0) < 0:
+        raise RuntimeError(
+            f"[repeat] expected at least {input.ndim} numbers, none of them negative, for shape "
+            f"{tuple(input.shape)}, got {tuple(repeats)}"
+        )
+    sizes = (1,) * extra + tuple(input.shape)
+    copies = expand(
+        reshape(input, [n for size in sizes for n in (1, size)]),
+        [n for pair in zip(repeats, sizes, strict=True) for n in pair],
+    )
+    return reshape(copies, [r * size for r, size in zip(repeats, sizes, strict=True)])
+
+
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors joined along `dim`; their other sizes must agree.
 

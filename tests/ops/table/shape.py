@@ -96,6 +96,21 @@ RESHAPES = [
         ],
         theirs=lambda x, shape: x.expand(shape),
     ),
+    Op(
+        "repeat",
+        [
+            sample("gray-to-rgb", normal(1, 2, 3), repeats=(3, 1, 1)),
+            sample("front", normal(2, 3), repeats=(2, 1, 3)),
+            sample("0d", normal(), repeats=(4,)),
+            sample("none", normal(2, 3), repeats=(1, 0)),
+            sample("scattered", normal(2, 3).scattered, repeats=(2, 2)),
+        ],
+        [
+            error("fewer", RuntimeError, "at least 2 numbers", normal(2, 3), repeats=(2,)),
+            error("negative", RuntimeError, "none of them negative", normal(2), repeats=(-1,)),
+        ],
+        theirs=lambda x, repeats: x.repeat(repeats),
+    ),
 ]
 
 ORDERS = [
