@@ -206,9 +206,7 @@ class Function:
             (x.grad_fn or x) if needed else None
             for x, needed in zip(inputs, self.needs_input_grad, strict=True)
         )
-        self._inputs = [
-            (x.shape, x.dtype) if isinstance(x, Tensor) else None for x in inputs
-        ]
+        self._inputs = [(x.shape, x.dtype) if isinstance(x, Tensor) else None for x in inputs]
         self._watched = tuple(
             (x._version, x._version.count, f"{what} of shape {tuple(x.shape)}")
             for x, what in (

@@ -18,8 +18,6 @@ RELATIVES = {
     "conj_physical": "clone (there are no complex numbers)",
     "cdist": "(x[:, None] - y).pow(2).sum(-1).sqrt()",
     "grid_sample": "alexnet.transforms.Resize",
-    "interpolate": "alexnet.transforms.Resize",
-    "Upsample": "alexnet.transforms.Resize",
     "Transformer": "Linear, Softmax and Dropout, of which it is made",
     "MultiheadAttention": "Linear, Softmax and Dropout, of which it is made",
     "DataParallel": "the network itself, on one device",

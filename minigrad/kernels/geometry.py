@@ -106,12 +106,7 @@ def conv_output_size(
 
 
 def pool_output_size(
-    size: int,
-    kernel: int,
-    stride: int,
-    pad_before: int,
-    pad_after: int,
-    dilation: int = 1,
+    size: int, kernel: int, stride: int, pad_before: int, pad_after: int, dilation: int = 1,
     ceil_mode: bool = False,
 ) -> int:
     """As `conv_output_size`; with `ceil_mode` a last window may hang over the end.
@@ -126,11 +121,7 @@ def pool_output_size(
 
 
 def output_shape(
-    shape: Sequence[int],
-    kernel_size: Pair,
-    stride: Pair,
-    pad: Pad,
-    dilation: Pair = (1, 1),
+    shape: Sequence[int], kernel_size: Pair, stride: Pair, pad: Pad, dilation: Pair = (1, 1),
     ceil_mode: bool = False,
 ) -> Pair:
     """(OH, OW) of a convolution, unfold or pool over an input of shape (..., H, W)."""
@@ -166,12 +157,7 @@ def tap_inside(
 
 
 def window_counts(
-    size: int,
-    kernel: int,
-    stride: int,
-    pad_before: int,
-    pad_after: int,
-    out: int,
+    size: int, kernel: int, stride: int, pad_before: int, pad_after: int, out: int,
     count_include_pad: bool,
 ) -> list[int]:
     """The positions that each of `out` windows of an average counts, along one axis.

@@ -50,11 +50,7 @@ def clone(input: Tensor) -> Tensor:
 
 
 def to(
-    input: Tensor,
-    *where: Any,
-    device: Any = None,
-    dtype: Any = None,
-    copy: bool = False,
+    input: Tensor, *where: Any, device: Any = None, dtype: Any = None, copy: bool = False,
     non_blocking: bool = False,
 ) -> Tensor:
     """`input` with another dtype or on another device; itself if nothing changes (and not copy).

@@ -138,9 +138,7 @@ def _product(
     b = permute(b, [right.index(n) for n in (*batch, *inner, *columns)])
 
     def shape(*parts: Names) -> list[int]:
-        return [size[n] for n in batch] + [
-            math.prod(size[n] for n in names) for names in parts
-        ]
+        return [size[n] for n in batch] + [math.prod(size[n] for n in names) for names in parts]
 
     product = matmul if inner else mul
     y = product(reshape(a, shape(rows, inner)), reshape(b, shape(inner, columns)))

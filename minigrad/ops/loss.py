@@ -72,9 +72,7 @@ class BCELoss(Function):
         k = kernels.of(g)
         gx = gt = None
         if self.needs_input_grad[0]:
-            gx = k.fused(
-                lambda xp, g, x, t: g * (x - t) / xp.maximum(x * (1 - x), 1e-12), g, x, t
-            )
+            gx = k.fused(lambda xp, g, x, t: g * (x - t) / xp.maximum(x * (1 - x), 1e-12), g, x, t)
         if self.needs_input_grad[1]:
             gt = k.fused(lambda xp, g, x: g * (
                 xp.maximum(xp.log1p(-x), -100) - xp.maximum(xp.log(x), -100)

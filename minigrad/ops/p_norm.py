@@ -29,9 +29,7 @@ class Norm(Function):
             powers = k.mul(x, x)
         else:
             powers = x != 0 if p == 0 else k.abs(x) if p == 1 else k.pow(k.abs(x), p)
-        y = xp.asarray(
-            powers.sum(axis=axes, keepdims=keepdim, dtype=dtypes.accumulator(x.dtype))
-        )
+        y = xp.asarray(powers.sum(axis=axes, keepdims=keepdim, dtype=dtypes.accumulator(x.dtype)))
         y = (k.pow(y, 1 / p) if p not in (0, 1) else y).astype(x.dtype, copy=False)
         self.save_for_backward(x, y)
         return y

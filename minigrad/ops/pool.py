@@ -76,13 +76,8 @@ class AdaptiveAvgPool2d(Function):
 
 
 def max_pool2d(
-    input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:
     """The largest of each window; padding counts as minus infinity, ties go to the first.
 
@@ -114,13 +109,8 @@ def max_pool2d(
 
 
 def avg_pool2d(
-    input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:
     """The mean of each window; of integers, the mean without its fraction.
 
@@ -133,12 +123,8 @@ def avg_pool2d(
     Source: PyTorch, `torch.nn.functional.avg_pool2d`.
     """
     if input.ndim == 3:
-        batch = unsqueeze(input, 0)
-        return squeeze(
-            avg_pool2d(
-                batch, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-            ), 0,
-        )
+        options = kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        return squeeze(avg_pool2d(unsqueeze(input, 0), *options), 0)
     kernel, stride, pad = _pool_options("avg_pool2d", kernel_size, stride, padding)
     geometry.check_pool(input.shape, kernel, stride, pad, (1, 1), ceil_mode, who="avg_pool2d")
     if divisor_override is not None and divisor_override == 0:

@@ -148,9 +148,7 @@ class ExtremumAlong(Function):
     The index is the first of equals, and a NaN counts as the extremum.
     """
 
-    def forward(
-        self, x: Array, *, axis: int, keepdim: bool, largest: bool
-    ) -> tuple[Array, Array]:
+    def forward(self, x: Array, *, axis: int, keepdim: bool, largest: bool) -> tuple[Array, Array]:
         xp = backend.array_module(x)
         self.shape, self.axis = x.shape, axis
         self.index = xp.expand_dims(x.argmax(axis) if largest else x.argmin(axis), axis)

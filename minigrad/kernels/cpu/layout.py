@@ -94,9 +94,7 @@ def channel_blocks(start: int, stop: int, N: int, nbytes: float) -> Iterator[Blo
             yield channels, some
 
 
-def region(
-    x: Array, top: int, left: int, height: int, width: int, fill: float = 0
-) -> Array:
+def region(x: Array, top: int, left: int, height: int, width: int, fill: float = 0) -> Array:
     """The (C, height, width, B) of x (C, H, W, B) that begin `top` rows above it and `left` columns
     beside it; what lies outside of x is `fill`. A view where nothing does and runs are whole."""
     C, H, W, B = x.shape

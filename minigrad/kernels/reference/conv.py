@@ -24,12 +24,7 @@ def _group_of(o: int, w_shape: tuple[int, ...], groups: int) -> slice:
 
 @in_double
 def conv2d(
-    x: np.ndarray,
-    w: np.ndarray,
-    b: np.ndarray | None,
-    stride: Pair,
-    pad: Pad,
-    dilation: Pair,
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, stride: Pair, pad: Pad, dilation: Pair,
     groups: int,
 ) -> np.ndarray:
     """y[n,o,oh,ow] = b[o] + sum over c, kh, kw of x[n,c,h,w] * w[o,c,kh,kw].
@@ -51,12 +46,7 @@ def conv2d(
 
 @in_double
 def conv2d_backward_input(
-    g: np.ndarray,
-    w: np.ndarray,
-    x_shape: tuple[int, ...],
-    stride: Pair,
-    pad: Pad,
-    dilation: Pair,
+    g: np.ndarray, w: np.ndarray, x_shape: tuple[int, ...], stride: Pair, pad: Pad, dilation: Pair,
     groups: int,
 ) -> np.ndarray:
     """gx: each pixel of x gets g * w from every window that saw it."""
@@ -70,12 +60,7 @@ def conv2d_backward_input(
 
 @in_double
 def conv2d_backward_weight(
-    g: np.ndarray,
-    x: np.ndarray,
-    w_shape: tuple[int, ...],
-    stride: Pair,
-    pad: Pad,
-    dilation: Pair,
+    g: np.ndarray, x: np.ndarray, w_shape: tuple[int, ...], stride: Pair, pad: Pad, dilation: Pair,
     groups: int,
 ) -> np.ndarray:
     """gw: each weight gets g * x from every window in which it was used."""
@@ -102,11 +87,7 @@ def unfold(x: np.ndarray, kernel_size: Pair, stride: Pair, pad: Pad, dilation: P
 
 @in_double
 def fold(
-    cols: np.ndarray,
-    x_shape: tuple[int, ...],
-    kernel_size: Pair,
-    stride: Pair,
-    pad: Pad,
+    cols: np.ndarray, x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, pad: Pad,
     dilation: Pair,
 ) -> np.ndarray:
     """The adjoint of `unfold`: each pixel is the sum of its copies in the columns."""

@@ -35,12 +35,8 @@ def nll_loss(
 
 
 def _nll(
-    logp: np.ndarray,
-    target: np.ndarray,
-    weight: np.ndarray | None,
-    ignore_index: int,
-    reduction: str,
-    smoothing: float,
+    logp: np.ndarray, target: np.ndarray, weight: np.ndarray | None, ignore_index: int,
+    reduction: str, smoothing: float,
 ) -> np.ndarray:
     classes = logp.shape[1]
     weight = np.ones(classes) if weight is None else weight

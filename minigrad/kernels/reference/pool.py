@@ -16,12 +16,7 @@ from minigrad.kernels.reference.windows import taps
 
 @in_double
 def max_pool2d(
-    x: np.ndarray,
-    kernel_size: Pair,
-    stride: Pair,
-    pad: Pad,
-    dilation: Pair,
-    ceil_mode: bool,
+    x: np.ndarray, kernel_size: Pair, stride: Pair, pad: Pad, dilation: Pair, ceil_mode: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(y, code): the largest number of each window, and at which tap kh*KW + kw it stands.
 
@@ -45,13 +40,8 @@ def max_pool2d(
 
 @in_double
 def max_pool2d_backward(
-    g: np.ndarray,
-    code: np.ndarray,
-    x_shape: tuple[int, ...],
-    kernel_size: Pair,
-    stride: Pair,
-    pad: Pad,
-    dilation: Pair,
+    g: np.ndarray, code: np.ndarray, x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair,
+    pad: Pad, dilation: Pair,
 ) -> np.ndarray:
     """gx: each window sends its gradient to the pixel that won."""
     gx = np.zeros(x_shape, g.dtype)
@@ -63,13 +53,8 @@ def max_pool2d_backward(
 
 
 def _divisors(
-    x_shape: tuple[int, ...],
-    kernel_size: Pair,
-    stride: Pair,
-    pad: Pad,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: int | None,
+    x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, pad: Pad, ceil_mode: bool,
+    count_include_pad: bool, divisor_override: int | None,
 ) -> np.ndarray:
     """What the sum of each window is divided by, (OH, OW)."""
     (kh, kw), (sh, sw), (top, bottom, left, right) = kernel_size, stride, pad
@@ -83,13 +68,8 @@ def _divisors(
 
 @in_double
 def avg_pool2d(
-    x: np.ndarray,
-    kernel_size: Pair,
-    stride: Pair,
-    pad: Pad,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: int | None,
+    x: np.ndarray, kernel_size: Pair, stride: Pair, pad: Pad, ceil_mode: bool,
+    count_include_pad: bool, divisor_override: int | None,
 ) -> np.ndarray:
     """y = the sum of each window / the number of its positions (or `divisor_override`)."""
     divisors = _divisors(
@@ -104,14 +84,8 @@ def avg_pool2d(
 
 @in_double
 def avg_pool2d_backward(
-    g: np.ndarray,
-    x_shape: tuple[int, ...],
-    kernel_size: Pair,
-    stride: Pair,
-    pad: Pad,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: int | None,
+    g: np.ndarray, x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, pad: Pad,
+    ceil_mode: bool, count_include_pad: bool, divisor_override: int | None,
 ) -> np.ndarray:
     """gx: each window gives every pixel it saw the same part of its gradient."""
     divisors = _divisors(

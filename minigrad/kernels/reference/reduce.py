@@ -73,9 +73,7 @@ def logsumexp(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.nd
 
 
 @in_double
-def norm(
-    x: np.ndarray, p: float = 2.0, axis: Axis = None, keepdims: bool = False
-) -> np.ndarray:
+def norm(x: np.ndarray, p: float = 2.0, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
     """sum(|x|**p)**(1/p); p = inf is its limit, the largest |x|, and p = 0 counts all but 0."""
 
     def one(values: list) -> float:

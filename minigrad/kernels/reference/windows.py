@@ -13,12 +13,7 @@ from minigrad.kernels.geometry import Pad, Pair
 
 
 def taps(
-    oh: int,
-    ow: int,
-    x_shape: Sequence[int],
-    kernel_size: Pair,
-    stride: Pair,
-    pad: Pad,
+    oh: int, ow: int, x_shape: Sequence[int], kernel_size: Pair, stride: Pair, pad: Pad,
     dilation: Pair = (1, 1),
 ) -> Iterator[tuple[int, int, int, int]]:
     """(kh, kw, h, w): each tap of window (oh, ow) inside the image, and where it looks."""
