@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from minigrad.autograd import no_grad
 from minigrad.creation import empty
-from minigrad.nn.conv import Conv2d
+from minigrad.nn.conv import Conv1d, Conv2d, ConvTranspose2d
 from minigrad.nn.linear import Linear
 from minigrad.nn.module import Module
 from minigrad.nn.norm import BatchNorm1d, BatchNorm2d
@@ -111,7 +111,7 @@ class _Lazy(Module):
     def reset_parameters(self) -> None:
         """There is nothing to draw yet."""
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor, *args: Any, **options: Any) -> Any:
         name = type(self).__name__
         if self.ndims and input.ndim not in self.ndims:
             ndims = " or ".join(f"{n}D" for n in self.ndims)
@@ -122,17 +122,17 @@ class _Lazy(Module):
         state = self.state_dict(keep_vars=True)
         waiting = {key: t for key, t in state.items() if isinstance(t, _Uninitialized)}
         if waiting:  # they are not where a state_dict was loaded
-            args, options = self._arguments
+            given, named = self._arguments
             like = next(iter(waiting.values()))
             place = {"device": like.device, "dtype": like.dtype}
-            drawn = self.plain(size, *args, **{**options, **place}).state_dict()
+            drawn = self.plain(size, *given, **{**named, **place}).state_dict()
             with no_grad():
                 for key, tensor in waiting.items():
                     tensor.copy_(drawn[key])
         setattr(self, self.size, size)
         del self._arguments
         self.__class__ = self.plain
-        return self.forward(input)
+        return self.forward(input, *args, **options)
 
 
 class LazyLinear(_Lazy, Linear):
@@ -141,10 +141,22 @@ class LazyLinear(_Lazy, Linear):
     plain, size, axis = Linear, "in_features", -1
 
 
+class LazyConv1d(_Lazy, Conv1d):
+    """A Conv1d without `in_channels`."""
+
+    plain, size, axis, ndims = Conv1d, "in_channels", -2, (2, 3)
+
+
 class LazyConv2d(_Lazy, Conv2d):
     """A Conv2d without `in_channels`."""
 
     plain, size, axis, ndims = Conv2d, "in_channels", -3, (3, 4)
+
+
+class LazyConvTranspose2d(_Lazy, ConvTranspose2d):
+    """A ConvTranspose2d without `in_channels`."""
+
+    plain, size, axis, ndims = ConvTranspose2d, "in_channels", -3, (3, 4)
 
 
 class LazyBatchNorm1d(_Lazy, BatchNorm1d):
