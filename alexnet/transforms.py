@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+Level = float | Sequence[float]  # of brightness: of all channels, or one for each
+
 # ------------------------------------------------------------------------------ one image at a time
 
 
@@ -266,7 +268,8 @@ def _pad(
 def augment_batch(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Each image mirrored or not: garments are centred, but face either way.
 
-    images (N, H, W) of any type; returns a new array. All draws for the batch are made at once.
+    images (N, H, W) or (N, H, W, C) of any type; returns a new array. All draws for the batch are
+    made at once.
     """
     out = images.copy()
     flips = rng.random(len(images)) < 0.5
@@ -274,15 +277,26 @@ def augment_batch(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-def normalize_batch(images: np.ndarray, mean: float, std: float) -> np.ndarray:
-    """`(images / 255 - mean) / std`: uint8 (N, H, W) to float32 (N, 1, H, W).
+def crop_batch(images: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """Of each image (N, H, W) or (N, H, W, C) a window `side` x `side` at a random place."""
+    tops = rng.integers(images.shape[1] - side + 1, size=len(images))
+    lefts = rng.integers(images.shape[2] - side + 1, size=len(images))
+    places = zip(images, tops, lefts, strict=True)
+    return np.stack([image[y : y + side, x : x + side] for image, y, x in places])
+
+
+def normalize_batch(images: np.ndarray, mean: Level, std: Level) -> np.ndarray:
+    """`(images / 255 - mean) / std`: uint8 (N, H, W) to float32 (N, 1, H, W), or (N, H, W, C) with
+    a mean and a std a channel to (N, C, H, W).
 
     In float32 and in the order of ToTensor and Normalize, so that both ways give the same numbers.
     """
     out = images.astype(np.float32)
     out /= 255
-    out -= mean
-    out /= std
+    out -= np.asarray(mean, np.float32)
+    out /= np.asarray(std, np.float32)
+    if out.ndim == 4:
+        return np.ascontiguousarray(np.moveaxis(out, -1, 1))  # (N, C, H, W)
     return out[:, None]  # (N, 1, H, W)
 
 
