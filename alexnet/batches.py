@@ -14,6 +14,7 @@ import numpy as np
 
 from alexnet import transforms
 from alexnet.datasets import Splits
+from alexnet.transforms import Level
 from minigrad import Tensor
 from minigrad.utils.data import DataLoader, Dataset
 
@@ -21,12 +22,16 @@ from minigrad.utils.data import DataLoader, Dataset
 class Preparation:
     """How an image becomes what the network sees, in every command: resized, scaled, centred."""
 
-    def __init__(self, mean: float, std: float, resize: int | None = None) -> None:
+    def __init__(self, mean: Level, std: Level, resize: int | None = None) -> None:
         self.mean, self.std, self.resize = mean, std, resize
 
+    def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """What else the images might have looked like, before they are prepared."""
+        return transforms.augment_batch(images, rng)
+
     def __call__(self, images: np.ndarray) -> Tensor:
-        """uint8 (N, H, W) to float32 (N, 1, S, S)."""
-        if self.resize is not None and images.shape[1:] != (self.resize, self.resize):
+        """uint8 (N, H, W) to float32 (N, 1, S, S), or (N, S, S, C) to (N, C, S, S)."""
+        if self.resize is not None and images.shape[1:3] != (self.resize, self.resize):
             images = transforms.resize_batch(images, (self.resize, self.resize))
         return Tensor(transforms.normalize_batch(images, self.mean, self.std))
 
@@ -60,7 +65,7 @@ class TrainingBatches(Dataset):
         images = self.images[indices]
         if self.augment:
             rng = np.random.default_rng([self.seed, self.epoch, int(indices[0]) + 1])
-            images = transforms.augment_batch(images, rng)
+            images = self.prepare.augment(images, rng)
         return self.prepare(images), Tensor(self.labels[indices])
 
     def __len__(self) -> int:

@@ -162,6 +162,9 @@ def halves(folder: FilePath, fraction: float, seed: int) -> Halves:
             else f"{train_root} has neither a folder of pictures for each class nor pictures named "
             "after their class, as cat.0.jpg is"
         )
+    unsayable = [name for name in classes if not name.isprintable()]
+    if unsayable:
+        raise InputError(f"{train_root} has a class whose name cannot be printed: {unsayable[0]!r}")
     counts = np.bincount(half.labels, minlength=len(classes))
     empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
     if empty:
@@ -290,7 +293,9 @@ def say_skipped(skipped: dict[str, str]) -> None:
     """Name the files that cannot be used, each with the reason: the first ones at least."""
     if skipped:
         say(f"skipped {len(skipped):,} files that cannot be used:")
-        say(*(f"  {file}: {reason}" for file, reason in [*skipped.items()][:SHOWN]))
+        for file, reason in [*skipped.items()][:SHOWN]:
+            line = f"  {file}: {reason}"  # a file may have any name, and a terminal believes it
+            say("".join(letter if letter.isprintable() else "?" for letter in line))
     if len(skipped) > SHOWN:
         say(f"  and {len(skipped) - SHOWN:,} more")
 

@@ -29,10 +29,24 @@ def lines(config: Config, data: Splits, device_line: str) -> list[str]:
     augmented = ", mirrored at random" if config.augment else ""
     return [
         f"training {config.model} on {on}, {config.epochs} epochs",
-        f"device    {device_line}",
-        f"threads   {minigrad.get_num_threads()}; BLAS {environment.blas()}",
+        *machine(device_line),
         f"data      {data.source}",
         f"          {count}; {len(data.test_labels):,} test images{resized}",
+        *steps(config, augmented),
+    ]
+
+
+def machine(device_line: str) -> list[str]:
+    """What the run is computed with."""
+    return [
+        f"device    {device_line}",
+        f"threads   {minigrad.get_num_threads()}; BLAS {environment.blas()}",
+    ]
+
+
+def steps(config: Config, augmented: str) -> list[str]:
+    """How the weights are changed."""
+    return [
         f"training  {config.optimizer}, lr {config.lr:g} ({config.schedule}), momentum "
         f"{config.momentum:g}, weight decay {config.weight_decay:g}",
         f"          batches of {config.batch_size}{augmented}, seed {config.seed}",

@@ -402,7 +402,7 @@ def test_a_defect_is_one_line_and_the_traceback_on_request(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["train"], ["evaluate"], ["predict"], ["summary"], ["info"]]
+    "command", [[], ["train"], ["finetune"], ["evaluate"], ["predict"], ["summary"], ["info"]]
 )
 def test_help(capsys, command):
     with pytest.raises(SystemExit) as exit:

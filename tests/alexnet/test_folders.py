@@ -1,5 +1,6 @@
 """Pictures in folders: `ImageFolder` as torchvision has it, and what a run finds and leaves out."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 from alexnet import datasets, transforms
 from alexnet.datasets import ImageFolder
 from alexnet.errors import InputError
-from alexnet.folders import Pictures, around, half_of, halves, sift, stratified_mask
+from alexnet.folders import Pictures, around, half_of, halves, say_skipped, sift, stratified_mask
 from minigrad.utils.data import DataLoader
 from tests.alexnet.drawing import draw_folder
 
@@ -242,6 +243,20 @@ def test_sift_with_nothing_good(tmp_path):
     assert (len(kept), len(skipped)) == (0, 1)
     shutil.rmtree(tmp_path)
     assert len(sift(Pictures([], side=28), "reading")[0]) == 0
+
+
+def test_names_of_files_are_no_commands_to_the_terminal(tmp_path, capsys):
+    files = [os.fsdecode(b"\xff\n\x1b[2J.jpg")] + [f"{i}.jpg" for i in range(11)]
+    say_skipped(dict.fromkeys(files, "broken"))
+    said = capsys.readouterr().out.splitlines()
+    assert said[:3] == [
+        "skipped 12 files that cannot be used:", "  ???[2J.jpg: broken", "  0.jpg: broken"
+    ]  # fmt: skip
+    assert said[-1] == "  and 2 more" and len(said) == 12
+    for name in (os.fsdecode(b"cat\xff"), "dog\n"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=r"a class whose name cannot be printed: 'cat.udcff'"):
+        halves(tmp_path, 0.2, seed=0)
 
 
 def test_another_folder_to_test_on(tmp_path):
