@@ -9,6 +9,6 @@ The command is `alexnet` (or `python -m alexnet`). Reading order: models/alexnet
 train.py; `__main__.py` lists the flags.
 """
 
-from alexnet import datasets, models, transforms
+from alexnet import datasets, interchange, models, transforms
 
-__all__ = ["datasets", "models", "transforms"]
+__all__ = ["datasets", "interchange", "models", "transforms"]

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, NoReturn
 
-from alexnet import config, datasets, models
+from alexnet import config, datasets, models, presets
 from alexnet.errors import InputError, RunError
 
 
@@ -97,6 +97,10 @@ def parser() -> Parser:
         "--out", metavar="FILE.png", help="the picture (default: predictions.png in the run)"
     )
 
+    export = commands.add_parser("export", help="write a trained network as an ONNX file")
+    add_trained(export)
+    export.add_argument("out", metavar="FILE.onnx", help="what to write")
+
     summary = commands.add_parser("summary", help="what each layer of a network costs")
     summary.add_argument("model", metavar="MODEL", choices=models.list_models(), help=model_names())
     summary.add_argument(
@@ -104,6 +108,9 @@ def parser() -> Parser:
     )
     summary.add_argument("--no-time", action="store_true", help="do not run it, only count")
     add_device(summary)
+
+    bench = commands.add_parser("bench", help="how long a batch takes, also beside PyTorch")
+    add_bench(bench)
 
     info = commands.add_parser("info", help="versions, BLAS, GPU, data, and what is missing")
     add_data_dir(info)
@@ -124,6 +131,9 @@ def flags_of(parser: argparse.ArgumentParser, usual: config.Config) -> Callable[
 def add_train(parser: argparse.ArgumentParser) -> None:
     """The flags of `alexnet train`."""
     flag = flags_of(parser, config.Config())
+    recipes = "; ".join(f"{name}: {preset.source}" for name, preset in presets.PRESETS.items())
+    what = f"a published recipe, of which other flags change parts. {recipes}"
+    flag("--preset", what, choices=presets.PRESETS, metavar="NAME")
     flag("--model", model_names(), choices=models.list_models(), metavar="MODEL")
     flag(
         "--dataset",
@@ -136,8 +146,15 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     flag("--full", "all images, more epochs, augmentation: slower and better", action="store_true")
     add_steps(flag)
+    flag("--init", "first weights: the network's own, or the 2012 paper's", choices=config.INITS)
+    pixels = "pixels: of mean 0 and deviation 1, in 0..1, or 0..255 less the mean image"
+    flag("--normalize", pixels, choices=config.NORMALIZE)
     flag("--augment", "mirror images at random", action=argparse.BooleanOptionalAction)
     flag("--resize", "enlarge images to N x N", type=positive_int, metavar="N")
+    flag("--crop-from", "enlarge to N x N, and crop that at random", type=positive_int, metavar="N")
+    flag("--lighting", "deviation of the 2012 paper's colour noise", type=not_negative, metavar="X")
+    ten = "test ten crops of each image at the end: corners, centre, mirrored"
+    flag("--ten-crop", ten, action=argparse.BooleanOptionalAction)
     add_device(parser)
     add_run(flag)
     flag("--overfit-batch", "learn one batch by heart; writes nothing", action="store_true")
@@ -181,6 +198,22 @@ def add_run(flag: Callable[..., None]) -> None:
     flag("--out", "the run folder (default: the next number in runs/)", metavar="FOLDER")
     flag("--resume", "go on with a run that was interrupted", metavar="RUN")
     flag("--dry-run", "one step on a few images; writes nothing", action="store_true")
+
+
+def add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", choices=models.list_models(), help=model_names())
+
+    def flag(name: str, what: str) -> None:
+        parser.add_argument(name, type=positive_int, metavar="N", help=what)
+
+    flag("--batch-size", "default: 128 for images of up to 32 x 32, 32 for larger ones")
+    flag("--batches", "how many are timed (default: what takes half a minute, 10 to 100)")
+    flag("--warm-up", "batches before that (default: 5)")
+    flag("--threads", "cores to use (default: those that this process may use)")
+    add_device(parser)
+    parser.add_argument(
+        "--compare", choices=("torch",), help="time the same network in PyTorch, in turn"
+    )
 
 
 def add_trained(parser: argparse.ArgumentParser) -> None:

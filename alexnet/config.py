@@ -13,11 +13,15 @@ from typing import Any, Self
 
 from alexnet.errors import InputError
 from alexnet.folders import FOLDER
+from alexnet.paper import SGD2012
+from alexnet.presets import PRESETS
 from minigrad import nn, optim
 from minigrad.optim import lr_scheduler
 
-OPTIMIZERS = ("sgd", "adam", "adamw")
-SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau")
+OPTIMIZERS = ("sgd", "sgd2012", "adam", "adamw")
+SCHEDULES = ("constant", "step", "cosine", "onecycle", "plateau", "test-plateau")
+INITS = ("own", "paper")
+NORMALIZE = ("standard", "unit", "mean-image")
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,11 @@ class Config:
 
     The defaults: `alexnet_small`, two thirds of Fashion-MNIST, three epochs. limit_train None is
     the whole training set; resize None leaves images as they are; lr is the highest learning rate
-    that the schedule reaches.
+    that the schedule reaches; crop_from and ten_crop are explained in `batches.py`, init "paper" in
+    `paper.py`, lighting (its deviation) in `crops.py`.
     """
 
+    preset: str | None = None
     model: str = "alexnet_small"
     dataset: str = "auto"
     data_dir: str | None = None
@@ -40,8 +46,13 @@ class Config:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     schedule: str = "onecycle"
+    init: str = "own"
+    normalize: str = "standard"
     augment: bool = False
     resize: int | None = None
+    crop_from: int | None = None
+    lighting: float = 0.0
+    ten_crop: bool = False
     device: str = "auto"
     seed: int = 0
 
@@ -53,9 +64,18 @@ class Config:
         A default learning rate is in proportion to the batch size: twice the images have half the
         steps to come as far (the linear scaling rule of Goyal et al., 2017, arXiv:1706.02677).
 
+        A `preset` takes the place of the defaults, and its learning rate stays as it is.
+
         Raises:
-            InputError: settings that contradict each other.
+            InputError: settings that contradict each other, or an unknown preset.
         """
+        if given.get("preset") is not None:
+            if full:
+                raise InputError("a preset says how long to train: leave out --full, or --preset")
+            if given["preset"] not in PRESETS:
+                there_are = ", ".join(PRESETS)
+                raise InputError(f"unknown preset {given['preset']!r}; there are {there_are}")
+            return cls(**{**PRESETS[given["preset"]].values(given), **given})
         if full and "limit_train" in given:
             raise InputError("--full takes all training images: leave out --limit-train, or --full")
         config = cls(**FULL) if full else cls()
@@ -63,7 +83,7 @@ class Config:
             config = replace(config, **LARGE)
         lr = config.lr * given.get("batch_size", config.batch_size) / config.batch_size
         config = replace(config, lr=lr)
-        if given.get("optimizer", "sgd") != "sgd":
+        if given.get("optimizer", "sgd").startswith("adam"):
             config = replace(config, lr=config.lr / ADAM_SMALLER)
         return replace(config, **given)
 
@@ -99,7 +119,8 @@ class FineTuning(Config):
     """The settings of `alexnet finetune`: those of a run, with other defaults, and its own.
 
     data_dir is the folder of the pictures; weights None are the published ones; resize None is the
-    size that the weights were trained for, and so is what it says of a run that has begun.
+    size that the weights were trained for. A run that has begun says which they are, and what its
+    pictures are cropped from, if they are augmented.
     """
 
     model: str = ""
@@ -132,7 +153,7 @@ class FineTuning(Config):
                 "cannot look different each epoch: leave it out, or add --freeze none"
             )
         lr = cls.lr * given.get("batch_size", cls.batch_size) / cls.batch_size
-        if given.get("optimizer", cls.optimizer) == "sgd":
+        if given.get("optimizer", cls.optimizer).startswith("sgd"):
             lr *= 10  # what SGD takes for a last layer alone
         config = cls(lr=lr) if frozen else cls(lr=lr / 10, augment=True)
         return replace(config, **given)
@@ -145,6 +166,8 @@ def make_optimizer(config: Config, model: nn.Module) -> optim.Optimizer:
         return optim.SGD(
             parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
         )
+    if config.optimizer == "sgd2012":
+        return SGD2012(parameters, config.lr, config.momentum, config.weight_decay)
     kind = optim.Adam if config.optimizer == "adam" else optim.AdamW
     betas = (config.momentum, 0.999)
     return kind(parameters, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
@@ -159,13 +182,17 @@ class Schedule:
         cosine     from lr to 0 in half a cosine
         onecycle   from lr/25 up to lr in the first 30 % of the steps, then down to almost 0
         plateau    lr, and a third of it whenever the training loss has not fallen for two epochs
+        test-plateau
+                   lr, and a tenth of it, three times at most, whenever the test error has not
+                   fallen for three epochs: the 2012 paper's, which says nothing of how many. It
+                   had validation images; here the test images are the only ones held back
     """
 
     def __init__(self, config: Config, optimizer: optim.Optimizer, steps_per_epoch: int) -> None:
         self.optimizer = optimizer
         steps = config.epochs * steps_per_epoch
         self.by_step = config.schedule in ("cosine", "onecycle")
-        self.by_loss = config.schedule == "plateau"
+        self.kind = config.schedule
         self.scheduler: Any
         if config.schedule == "constant":
             self.scheduler = lr_scheduler.LambdaLR(optimizer, lambda epoch: 1.0)
@@ -177,8 +204,12 @@ class Schedule:
             self.scheduler = lr_scheduler.OneCycleLR(
                 optimizer, config.lr, total_steps=steps, cycle_momentum=False
             )
-        else:
+        elif config.schedule == "plateau":
             self.scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, factor=1 / 3, patience=1)
+        else:
+            self.scheduler = lr_scheduler.ReduceLROnPlateau(
+                optimizer, factor=0.1, patience=2, min_lr=config.lr / 1000
+            )
 
     @property
     def lr(self) -> float:
@@ -189,9 +220,11 @@ class Schedule:
         if self.by_step:
             self.scheduler.step()
 
-    def after_epoch(self, train_loss: float) -> None:
-        if self.by_loss:
+    def after_epoch(self, train_loss: float, test_error: float) -> None:
+        if self.kind == "plateau":
             self.scheduler.step(train_loss)
+        elif self.kind == "test-plateau":
+            self.scheduler.step(test_error)
         elif not self.by_step:
             self.scheduler.step()
 

@@ -14,19 +14,42 @@ from minigrad import backend
 
 STAND_IN = "a stand-in drawn by code, NOT Fashion-MNIST"
 LIBRARIES = ("minigrad", "numpy", "safetensors", "tqdm", "threadpoolctl", "matplotlib", "pillow")
+EXTRAS = ("onnx", "onnxruntime")  # mentioned only where they are installed
 
 
 def versions() -> dict[str, str | None]:
     """Python's and each library's version; None where a library is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = (
-                minigrad.__version__ if name == "minigrad" else None
-            )  # run from a checkout
+        found[name] = _version(name)
+    found["minigrad"] = found["minigrad"] or minigrad.__version__  # run from a checkout
     return found
+
+
+def extras() -> dict[str, str]:
+    """The versions of the optional libraries that are installed."""
+    return {name: version for name in EXTRAS if (version := _version(name))}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def require_onnx() -> Any:
+    """The library onnx, an extra that is loaded only where it is used.
+
+    Raises:
+        InputError: it is not installed; says how to get it.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        what = "is not installed" if isinstance(error, ModuleNotFoundError) else f"fails: {error}"
+        raise InputError(f'the library onnx {what}: pip install "minigrad[onnx]"') from None
+    return onnx
 
 
 def blas() -> str:

@@ -56,24 +56,26 @@ def evaluate(
     device: Device = CPU,
     label: str = "testing",
     after_batch: Callable[[], None] = lambda: None,
+    ten_crop: bool = False,
 ) -> Evaluation:
     """The model in evaluation mode on uint8 images (N, H, W) with their classes (N,).
 
-    `after_batch` is called between batches; what it raises ends the evaluation.
+    `after_batch` is called between batches; what it raises ends the evaluation. With `ten_crop`,
+    probabilities are means over what `prepare.views` shows of each image.
     """
     model.eval()
-    side = prepare.resize or images.shape[1]
-    batch_size = max(FEWEST, PIXELS // side**2)
+    batch_size = max(FEWEST, PIXELS // prepare.side(images) ** 2)
     loss = 0.0
     probabilities = []
     with minigrad.no_grad(), Progress(label, len(images)) as progress:
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
-            logits = model(prepare(images[part]).to(device))  # (N, classes)
-            y = minigrad.Tensor(targets[part]).to(device)
-            loss += F.cross_entropy(logits, y, reduction="sum").item()
-            probabilities.append(logits.softmax(1).cpu().numpy())
-            progress.advance(logits.shape[0])
+            views = prepare.views(images[part]) if ten_crop else (prepare(images[part]),)
+            logs = [F.log_softmax(model(x.to(device)), 1).cpu().numpy() for x in views]
+            mean = np.logaddexp.reduce(logs) - np.float32(np.log(len(logs)))  # (N, classes)
+            loss -= float(np.take_along_axis(mean, targets[part, None], 1).sum())
+            probabilities.append(np.exp(mean))
+            progress.advance(len(mean))
             after_batch()
     return Evaluation(loss / len(images), np.concatenate(probabilities), targets)
 
@@ -92,7 +94,8 @@ class Trained:
 
     def pictures(self, files: Sequence[str]) -> Pictures:
         """Files of any kind as this network was shown them, if it was fine-tuned."""
-        return Pictures(files, self.about["resize"], grey=self.about["in_channels"] == 1)
+        side, grey = self.about["resize"], self.about["in_channels"] == 1
+        return Pictures(files, side, self.prepare.crop_from, grey)
 
 
 def load_trained(run: str, which: str, device: Device) -> Trained:
@@ -108,8 +111,7 @@ def load_trained(run: str, which: str, device: Device) -> Trained:
         if not path.is_file():
             raise InputError(f"{run} has no {path.name}: no epoch of this run was finished")
     model, about = checkpoint.load_model(path)
-    prepare = Preparation(about["mean"], about["std"], about["resize"])
-    return Trained(path, model.to(device).eval(), about, prepare)
+    return Trained(path, model.to(device).eval(), about, Preparation.from_json(about))
 
 
 def command(args: argparse.Namespace) -> int:
@@ -126,11 +128,15 @@ def command(args: argparse.Namespace) -> int:
         f"data      {data.source}; {len(data.labels):,} test images",
     )
     with stopwatch() as seconds:
-        result = evaluate(trained.model, data.images, data.labels, trained.prepare, device)
+        result = evaluate(
+            trained.model, data.images, data.labels, trained.prepare, device,
+            ten_crop=trained.prepare.ten_crop,
+        )  # fmt: skip
     say("", *class_table(result, data.classes), "")
     say(*most_confused(result, data.classes), "")
+    crops = ", ten crops each," if trained.prepare.ten_crop else ","
     say(
-        f"test accuracy {result.accuracy:.2%}, loss {result.loss:.4f}, on all "
+        f"test accuracy {result.accuracy:.2%}, loss {result.loss:.4f}{crops} on all "
         f"{len(data.labels):,} test images of {data.name}, in {seconds[0]:.1f} s"
     )
     return 0

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import minigrad
-from alexnet import checkpoint, checks, environment, folders, layers, models, plan, transforms
+from alexnet import checkpoint, checks, environment, folders, layers, models, plan
 from alexnet.batches import Preparation
 from alexnet.config import FineTuning
 from alexnet.console import say
@@ -60,7 +60,9 @@ def command(args: argparse.Namespace) -> int:
     minigrad.manual_seed(config.seed)
     net, origin = checkpoint.load_model(run.last) if args.resume else renewed(config, found.classes)
     side = config.resize or origin["resize"]
-    config = replace(config, resize=side, weights=config.weights or origin["weights"])
+    crop_from = around(side) if config.augment else None  # as in the AlexNet paper
+    path = config.weights or origin["weights"]
+    config = replace(config, resize=side, crop_from=crop_from, weights=path)
     traced = layers.trace_or_explain(net, config.model, (origin["in_channels"], side, side))
     head = heads_of(config.model, net)[0]
     feature = next(x.input_shape[1:] for x in traced if f"{x.path}.".startswith(f"{head}."))
@@ -158,21 +160,11 @@ def features(net: nn.Module, head: str, images: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------------- the run
 
 
-class Cropping(Preparation):
-    """Augmentation as in the AlexNet paper: a window at a random place, mirrored or not."""
-
-    def augment(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return super().augment(transforms.crop_batch(images, self.resize or 0, rng), rng)
-
-
 class Rows(Preparation):
-    """Features need none."""
+    """That of pictures whose features are computed already, which need nothing more."""
 
-    def __init__(self) -> None:
-        super().__init__(mean=0.0, std=1.0)
-
-    def __call__(self, rows: np.ndarray) -> Tensor:
-        return Tensor(np.array(rows))
+    def whole(self, rows: np.ndarray) -> np.ndarray:
+        return np.array(rows)
 
 
 class FineTuner(Trainer):
@@ -183,7 +175,7 @@ class FineTuner(Trainer):
     def __init__(
         self, config: FineTuning, data: Splits, model: nn.Module, device: Device, run: Run,
         prepare: Preparation, net: nn.Module, gallery: Any, origin: dict[str, Any],
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(config, data, model, device, run, prepare)
         self.net, self.gallery, self.origin = net, gallery, origin
         self.best: tuple[dict[str, Any], dict[str, Tensor]] | None = None  # what to write of it
@@ -235,7 +227,7 @@ class Tuner:
         self.head = heads_of(config.model, net)[0]
         self.frozen = config.freeze == "backbone"
         self.side = config.resize or origin["resize"]
-        self.prepare = Preparation(origin["mean"], origin["std"], self.side)
+        self.prepare = Preparation(origin["mean"], origin["std"], self.side, config.crop_from)
         self.skipped: dict[str, str] = {}
 
     def trainer(
@@ -251,16 +243,13 @@ class Tuner:
         if self.frozen:
             self.net.requires_grad_(False).eval()
             model = end_of(self.net, self.head).requires_grad_(True)
-            prepare = Rows()
+            prepare = Rows(**vars(prepare))
         train, train_rows = self.read(found.train, "training pictures", folder, check)
         test, test_rows = self.read(found.test, "test pictures", folder, check)
         self.check(found, train, test)
         gallery = self.pictures(test.files)
         if not self.frozen:
             train_rows, test_rows = self.pictures(train.files), gallery
-        if config.augment:
-            prepare = Cropping(prepare.mean, prepare.std, self.side)
-            train_rows = self.pictures(train.files, around(self.side))
         data = Splits(
             name=config.dataset,
             train_images=train_rows,
@@ -269,8 +258,8 @@ class Tuner:
             test_images=test_rows,
             test_labels=test.labels,
             classes=found.classes,
-            mean=self.prepare.mean,
-            std=self.prepare.std,
+            mean=self.origin["mean"],
+            std=self.origin["std"],
             source=f"{config.data_dir}, {found.how}",
             stand_in=False,
         )
@@ -278,10 +267,9 @@ class Tuner:
             config, data, model, self.device, self.run, prepare, self.net, gallery, self.origin
         )
 
-    def pictures(self, files: Sequence[str], side: int | None = None) -> Any:
-        """Files as the network is shown them, or with a margin to cut windows from."""
-        grey = self.origin["in_channels"] == 1
-        return Pictures(files, side or self.side, around(self.side), grey)
+    def pictures(self, files: Sequence[str]) -> Any:
+        """Files as the network is shown them, or with a margin to crop."""
+        return Pictures(files, self.side, self.config.crop_from, self.origin["in_channels"] == 1)
 
     def read(
         self, half: Half, label: str, folder: Path | None, check: Callable[[], None]

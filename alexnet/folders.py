@@ -246,18 +246,19 @@ class Pictures(Dataset):
     """An array uint8 (N, side, side, 3), or (N, side, side) if grey, that is read anew whenever a
     part of it is asked for: `pictures[3]`, `pictures[0:32]`, `pictures[indices]`.
 
-    Each picture is resized so that its shorter side is `resized`, and its middle is taken.
+    Each picture is resized so that its shorter side is a little longer, see `around`, and its
+    middle is taken. With `crop_from` both are that long, instead of `side`: crops are left to do.
 
     Raises (where it is read):
         Unreadable: as `pictures.read`, or a picture so narrow that resizing makes it huge.
     """
 
     def __init__(
-        self, files: Sequence[str], side: int, resized: int | None = None, grey: bool = False
+        self, files: Sequence[str], side: int, crop_from: int | None = None, grey: bool = False
     ) -> None:
         self.files, self.mode = files, "L" if grey else "RGB"
-        self.resized = resized or around(side)
-        self.crop = transforms.CenterCrop(side)
+        self.resized = crop_from or around(side)
+        self.crop = transforms.CenterCrop(crop_from or side)
 
     def __len__(self) -> int:
         return len(self.files)

@@ -13,13 +13,13 @@ import platform
 import minigrad
 from alexnet import datasets
 from alexnet.console import say
-from alexnet.environment import blas, versions
+from alexnet.environment import blas, extras, versions
 from minigrad import backend
 
 
 def command(args: argparse.Namespace) -> int:
     """Print it."""
-    for name, version in versions().items():
+    for name, version in {**versions(), **extras()}.items():
         say(f"{name:14} {version or f'missing: pip install {name}'}")
     say(
         "",

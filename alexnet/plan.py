@@ -14,9 +14,17 @@ from alexnet.console import duration
 from alexnet.datasets import Splits
 from alexnet.environment import STAND_IN
 from alexnet.evaluate import Evaluation
+from alexnet.presets import PRESETS
 
 if TYPE_CHECKING:
     from alexnet.train import Trainer
+
+WEIGHTS = {"own": "as the network has them", "paper": "N(0, 0.01), some biases 1"}
+PIXELS = {
+    "standard": "of mean 0 and deviation 1",
+    "unit": "in 0..1",
+    "mean-image": "0..255 less the mean image",
+}
 
 
 def lines(config: Config, data: Splits, device_line: str) -> list[str]:
@@ -25,14 +33,22 @@ def lines(config: Config, data: Splits, device_line: str) -> list[str]:
     chosen = f", as many of each class, chosen by seed {config.seed}"
     count = f"{len(data.train_labels):,} training images"
     count += " (all)" if config.limit_train is None else chosen
-    resized = f", enlarged to {config.resize} x {config.resize}" if config.resize else ""
-    augmented = ", mirrored at random" if config.augment else ""
+    side = config.resize or data.train_images.shape[1]
+    resized = f", enlarged to {side} x {side}" if config.resize else ""
+    if config.crop_from is not None:
+        resized = f", crops of {side} x {side} out of {config.crop_from} x {config.crop_from}"
+    changes = ", mirrored at random" if config.augment else ""
+    changes += f", lit at random ({config.lighting:g})" if config.lighting else ""
+    changes += ", tested on ten crops at the end" if config.ten_crop else ""
+    name = config.preset
     return [
         f"training {config.model} on {on}, {config.epochs} epochs",
+        *([f"preset    {name}: {PRESETS[name].source}"] if name else []),
         *machine(device_line),
         f"data      {data.source}",
         f"          {count}; {len(data.test_labels):,} test images{resized}",
-        *steps(config, augmented),
+        *steps(config, changes),
+        f"          weights {WEIGHTS[config.init]}; pixels {PIXELS[config.normalize]}",
     ]
 
 
@@ -44,12 +60,12 @@ def machine(device_line: str) -> list[str]:
     ]
 
 
-def steps(config: Config, augmented: str) -> list[str]:
-    """How the weights are changed."""
+def steps(config: Config, changes: str) -> list[str]:
+    """How the weights are changed, by which `changes` of the images."""
     return [
         f"training  {config.optimizer}, lr {config.lr:g} ({config.schedule}), momentum "
         f"{config.momentum:g}, weight decay {config.weight_decay:g}",
-        f"          batches of {config.batch_size}{augmented}, seed {config.seed}",
+        f"          batches of {config.batch_size}{changes}, seed {config.seed}",
     ]
 
 
@@ -81,9 +97,11 @@ def result(trainer: Trainer, evaluation: Evaluation, digest: str, seconds: float
     best = max(rows, key=lambda row: row["test_acc"])
     in_epochs = sum(row["seconds"] for row in rows)
     files = sorted(path.name for path in run.folder.iterdir())
+    crops = "(ten crops each) " if trainer.config.ten_crop else ""
     end = [
         f"test accuracy {evaluation.accuracy:.2%} on all {len(data.test_labels):,} test images "
-        f"after epoch {rows[-1]['epoch']} (best {best['test_acc']:.2%}, epoch {best['epoch']})",
+        f"{crops}after epoch {rows[-1]['epoch']} "
+        f"(best {best['test_acc']:.2%}, epoch {best['epoch']})",
         f"time {duration(seconds)}, {duration(in_epochs)} of it in epochs",
         f"SHA-256 of last.safetensors {digest}",
         f"{run}: {', '.join(files)}",

@@ -34,16 +34,26 @@ def command(args: argparse.Namespace) -> int:
     model = models.get_model(args.model).to(device)
     shape = (args.batch_size, *published.input_shape)
     images = minigrad.randn(*shape, device=device)
-    times: Times = {}
-    layers = trace(model, images, None if args.no_time else timer(times, device))
-    say(
-        f"{args.model}: {published.about}; "
-        f"{args.batch_size} images of {' x '.join(map(str, shape[1:]))}"
-    )
-    if not args.no_time:
-        say(f"device {device_line}; threads {minigrad.get_num_threads()}; BLAS {blas()}")
-    say("", *table(layers, times))
+    lines = table(trace(model, images), {}) if args.no_time else timed_table(model, images, device)
+    what, how = heading(args.model, args.batch_size, device_line)
+    say(what, *([] if args.no_time else [how]), "", *lines)
     return 0
+
+
+def heading(name: str, batch_size: int, device_line: str) -> tuple[str, str]:
+    """What is measured, and on what."""
+    published = models.MODELS[name]
+    size = " x ".join(map(str, published.input_shape))
+    return (
+        f"{name}: {published.about}; {batch_size} images of {size}",
+        f"device {device_line}; threads {minigrad.get_num_threads()}; BLAS {blas()}",
+    )
+
+
+def timed_table(model: nn.Module, images: Tensor, device: Device) -> list[str]:
+    """The table of a network, each layer timed on what it gets of `images` (N, C, H, W)."""
+    times: Times = {}
+    return table(trace(model, images, timer(times, device)), times)
 
 
 def timer(times: Times, device: Device) -> Any:

@@ -26,6 +26,7 @@ from alexnet.datasets import Splits
 from alexnet.errors import InputError, RunError
 from alexnet.evaluate import Evaluation, evaluate
 from alexnet.interrupt import Interruption, Stopped
+from alexnet.paper import initialize
 from alexnet.runs import Run
 from minigrad import Tensor, nn
 from minigrad.backend import CPU, Device
@@ -53,6 +54,8 @@ def command(args: argparse.Namespace) -> int:
     device, device_line = environment.choose_device(config.device)
     minigrad.manual_seed(config.seed)
     model = models.get_model(config.model, num_classes=len(data.classes), in_channels=1)
+    if config.init == "paper":
+        initialize(model)
     side = config.resize or data.train_images.shape[1]
     table = layers.table(layers.trace_or_explain(model, config.model, (1, side, side)))
     say(*plan.lines(config, data, device_line), "", *table, "")
@@ -128,7 +131,9 @@ def given(args: argparse.Namespace, kind: type[Config] = Config) -> dict[str, An
     }
 
 
-def scores_and_loss(output: Tensor | tuple[Tensor, ...], targets: Tensor) -> tuple[Tensor, Tensor]:
+def scores_and_loss(
+    output: Tensor | tuple[Tensor, ...], targets: Tensor, cross_entropy: Any = F.cross_entropy
+) -> tuple[Tensor, Tensor]:
     """The scores (N, classes), and the mean cross-entropy.
 
     A network in training may return a tuple: its scores, and those of classifiers halfway, whose
@@ -136,9 +141,9 @@ def scores_and_loss(output: Tensor | tuple[Tensor, ...], targets: Tensor) -> tup
     as the GoogLeNet paper has it.
     """
     scores, *halfway = output if isinstance(output, tuple) else (output,)
-    loss = F.cross_entropy(scores, targets)
+    loss = cross_entropy(scores, targets)
     for others in halfway:
-        loss = loss + AUXILIARY * F.cross_entropy(others, targets)
+        loss = loss + AUXILIARY * cross_entropy(others, targets)
     return scores, loss
 
 
@@ -178,12 +183,12 @@ class Trainer:
     def __init__(
         self, config: Config, data: Splits, model: nn.Module, device: Device, run: Run,
         prepare: Preparation | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.config, self.data, self.model, self.device, self.run = config, data, model, device, run
         self.net, self.gallery = model, data.test_images
-        self.prepare = prepare or Preparation(data.mean, data.std, config.resize)
+        self.prepare = prepare or Preparation.of(config, data)
         self.batches = TrainingBatches(
-            data, self.prepare, config.batch_size, config.augment, config.seed
+            data, self.prepare, config.batch_size, config.augment, config.seed, config.lighting
         )
         self.optimizer = make_optimizer(config, model)
         self.schedule = Schedule(config, self.optimizer, self.batches.steps())
@@ -194,7 +199,7 @@ class Trainer:
     # -- the loop ---------------------------------------------------------------------------
 
     def train(self, interruption: Interruption) -> Evaluation:
-        """The epochs that are left; returns the last evaluation.
+        """The epochs that are left; returns the last evaluation, on ten crops if that is set.
 
         Raises:
             Stopped: Ctrl-C, between two steps.
@@ -208,7 +213,9 @@ class Trainer:
             self.end_epoch(result, seconds)
             table.row(*self.cells())
             interruption.check()
-        return result or self.test(interruption)[0]
+        if result is None or self.config.ten_crop:
+            result, _ = self.test(interruption, self.config.ten_crop)
+        return result
 
     def train_epoch(self, interruption: Interruption) -> None:
         """The steps that are left of this epoch."""
@@ -238,7 +245,7 @@ class Trainer:
         self.optimizer.step()
         return loss.item(), int((logits.detach().argmax(1) == targets).sum().item())
 
-    def test(self, interruption: Interruption) -> tuple[Evaluation, float]:
+    def test(self, interruption: Interruption, ten_crop: bool = False) -> tuple[Evaluation, float]:
         """All test images, and the seconds that took."""
         images, clock = self.data.test_images, time.perf_counter()
         result = evaluate(
@@ -247,8 +254,9 @@ class Trainer:
             self.data.test_labels,
             self.prepare,
             self.device,
-            label=f"{self.label()} testing",
+            label="testing ten crops" if ten_crop else f"{self.label()} testing",
             after_batch=interruption.check,
+            ten_crop=ten_crop,
         )
         if not math.isfinite(result.loss):
             raise self.not_finite(self.prepare(images[:500]).to(self.device), result.loss)
@@ -269,7 +277,7 @@ class Trainer:
         }
         is_best = all(row["test_acc"] > earlier["test_acc"] for earlier in self.rows)
         self.rows.append(row)
-        self.schedule.after_epoch(row["train_loss"])
+        self.schedule.after_epoch(row["train_loss"], 1 - row["test_acc"])
         self.epoch, self.step, self.sums = self.epoch + 1, 0, Sums()
         self.run.write_metrics(self.rows)
         self.save_epoch(is_best)
@@ -345,9 +353,7 @@ class Trainer:
             "num_classes": len(self.data.classes),
             "in_channels": 1,
             "classes": list(self.data.classes),
-            "mean": self.data.mean,
-            "std": self.data.std,
-            "resize": self.config.resize,
+            **self.prepare.to_json(),
             "dataset": self.data.name,
             "stand_in": self.data.stand_in,
             "epoch": len(self.rows),

@@ -1,9 +1,9 @@
 """Getting images ready for a network: torchvision's transforms, and the same for whole batches.
 
 The classes work on one image at a time, as PyTorch listings do; what is random draws from
-minigrad's own generator, so that `manual_seed` covers it. The three functions at the end are what
-the training loop uses: `augment_batch`, `resize_batch` and `normalize_batch` take uint8 arrays
-(N, H, W). Next: `train.py`, which uses them.
+minigrad's own generator, so that `manual_seed` covers it. The functions at the end are what the
+training loop uses: `augment_batch`, `resize_batch` and `normalize_batch` take arrays (N, H, W) or
+(N, C, H, W). Next: `train.py`, which uses them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-Level = float | Sequence[float]  # of brightness: of all channels, or one for each
+Level = float | Sequence[float] | np.ndarray  # of brightness: of all channels, or one for each
 
 # ------------------------------------------------------------------------------ one image at a time
 
@@ -268,36 +268,34 @@ def _pad(
 def augment_batch(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Each image mirrored or not: garments are centred, but face either way.
 
-    images (N, H, W) or (N, H, W, C) of any type; returns a new array. All draws for the batch are
-    made at once.
+    images (N, ..., H, W) of any type; returns a new array. All draws for the batch are made at
+    once.
     """
     out = images.copy()
     flips = rng.random(len(images)) < 0.5
-    out[flips] = out[flips, :, ::-1]
+    out[flips] = out[flips, ..., ::-1]
     return out
 
 
-def crop_batch(images: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
-    """Of each image (N, H, W) or (N, H, W, C) a window `side` x `side` at a random place."""
-    tops = rng.integers(images.shape[1] - side + 1, size=len(images))
-    lefts = rng.integers(images.shape[2] - side + 1, size=len(images))
-    places = zip(images, tops, lefts, strict=True)
-    return np.stack([image[y : y + side, x : x + side] for image, y, x in places])
-
-
 def normalize_batch(images: np.ndarray, mean: Level, std: Level) -> np.ndarray:
-    """`(images / 255 - mean) / std`: uint8 (N, H, W) to float32 (N, 1, H, W), or (N, H, W, C) with
-    a mean and a std a channel to (N, C, H, W).
+    """`(images / 255 - mean) / std`: uint8 (N, H, W) or (N, C, H, W) to float32 (N, C, H, W).
+
+    `mean` may be an image (H, W), too.
 
     In float32 and in the order of ToTensor and Normalize, so that both ways give the same numbers.
     """
-    out = images.astype(np.float32)
+    planes = images[:, None] if images.ndim == 3 else images
+    out = planes.astype(np.float32, order="C")  # (N, C, H, W)
     out /= 255
-    out -= np.asarray(mean, np.float32)
-    out /= np.asarray(std, np.float32)
-    if out.ndim == 4:
-        return np.ascontiguousarray(np.moveaxis(out, -1, 1))  # (N, C, H, W)
-    return out[:, None]  # (N, 1, H, W)
+    out -= of_channels(mean)
+    out /= of_channels(std)
+    return out
+
+
+def of_channels(level: Level) -> np.ndarray:
+    """float32 that fits images (N, C, H, W): (), or (C, 1, 1), or (H, W) as it is."""
+    levels = np.asarray(level, np.float32)
+    return levels[:, None, None] if levels.ndim == 1 else levels
 
 
 def resize_batch(images: np.ndarray, size: int | Sequence[int]) -> np.ndarray:
@@ -308,7 +306,8 @@ def resize_batch(images: np.ndarray, size: int | Sequence[int]) -> np.ndarray:
     weights to 22 bits and the pixels after each of the two passes; in float64 all these sums are
     exact, so the result is Pillow's to the bit. (From version 13, Pillow takes the vertical pass
     first where the height shrinks much more than the width; there a pixel can differ by one.)
-    Float images are resized by the same weights, not rounded.
+    Float images are resized by the same weights, not rounded. Images of that size already are
+    returned as they are.
 
     Raises:
         TypeError: the images are neither uint8 nor of a floating type.
@@ -320,6 +319,8 @@ def resize_batch(images: np.ndarray, size: int | Sequence[int]) -> np.ndarray:
     exact = images.dtype == np.uint8
     if not exact and images.dtype.kind != "f":
         raise TypeError(f"[Resize] expected uint8 or float images, got {images.dtype}")
+    if (oh, ow) == (h, w):
+        return images
     across, down = _weights(w, ow, exact), _weights(h, oh, exact)  # (OW, W), (OH, H)
     out = np.empty((*images.shape[:-2], oh, ow), images.dtype)
     half = 0.5 if exact else 0.0  # rounds, together with the cast to uint8 (nothing is negative)
@@ -353,3 +354,6 @@ def _output_size(h: int, w: int, size: int | Sequence[int]) -> tuple[int, int]:
         return _pair(size, "Resize")
     short, _ = _pair(size, "Resize")
     return (short, int(short * w / h)) if h <= w else (int(short * h / w), short)
+
+
+from alexnet.crops import FiveCrop, Lighting, TenCrop, crop_batch  # noqa: E402, F401 - uses the above

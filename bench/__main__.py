@@ -1,7 +1,7 @@
 """`python -m bench`: minigrad beside PyTorch, printed row by row and written as JSON.
 
-With no arguments it times every op of the three networks and then the networks themselves, which
-takes some minutes. Start reading at `timing.py`.
+With no arguments it times every op of the networks and then the networks themselves, which
+takes many minutes. Start reading at `timing.py`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,21 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from bench import machine, memory, networks, ops, profile, table
+from alexnet.errors import InputError
+from alexnet.twin import MINIGRAD, Disagreement, import_torch
+from bench import machine, memory, networks, ops, profile, sweep, table
 from bench.rows import Row
-from bench.twin import MINIGRAD, Disagreement
 
-PARTS = ("ops", "networks")
+PARTS = ("ops", "networks", "sweep")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure what the arguments ask for; returns the exit status."""
     options = _parser().parse_args(arguments)
+    try:
+        import_torch()
+    except InputError as error:
+        raise SystemExit(f"bench: {error}") from None
     if options.profile:
         print(f"{machine.in_one_line(machine.describe())}\n")
         print(*profile.measure(networks.NETWORKS[options.profile], options.steps), sep="\n")
@@ -49,9 +54,13 @@ def main(arguments: list[str] | None = None) -> int:
             for network in chosen:
                 measured = _printed(networks.measure(network, options.steps))
                 variants = (MINIGRAD, measured[0].baseline)
-                peaks[network.model] = {v: memory.measure(network, v) for v in variants}
-                print(table.memory_line(network.model, peaks[network.model]), flush=True)
+                peaks[network.name] = {v: memory.measure(network, v) for v in variants}
+                print(table.memory_line(network.name, peaks[network.name]), flush=True)
                 rows += measured
+        if "sweep" in options.only:
+            rows += _printed(sweep.measure(options.steps))
+            print("\nThe sweep's worst:")
+            print(*(line for row in sweep.worst(rows) for line in table.lines(row)), sep="\n")
         if "ops" in options.only:
             print("\nThe ops by what they cost a training step more than PyTorch's do:")
             print(*table.costs(rows), sep="\n")
@@ -92,8 +101,9 @@ def _parser() -> argparse.ArgumentParser:
         help="which ops (default: all of %(choices)s)",
     )
     parser.add_argument(
-        "--only", nargs=1, metavar="PART", default=PARTS, choices=PARTS,
-        help="only the ops, or only the whole networks (%(choices)s)",
+        "--only", nargs=1, metavar="PART", default=PARTS[:2], choices=PARTS,
+        help="only the ops, only the whole networks, or instead of both a sweep of layers at odd "
+        "sizes (%(choices)s)",
     )
     parser.add_argument(
         "--profile", metavar="NAME", choices=networks.NETWORKS,

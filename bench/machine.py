@@ -16,7 +16,7 @@ import numpy as np
 import threadpoolctl
 
 import minigrad
-from bench.twin import import_torch
+from alexnet.twin import import_torch
 
 
 def describe() -> dict[str, Any]:

@@ -19,11 +19,12 @@ import gc
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import minigrad
-from bench.networks import DEFAULT, Network, optimizers, training_step
-from bench.twin import MINIGRAD, minigrad_side, torch_side
+from alexnet.twin import MINIGRAD, minigrad_side, torch_side
+from bench.networks import DEFAULT, NETWORKS, Network, optimizers, training_step
 from minigrad.kernels.cpu import cores
 
 STEPS = 3  # the first makes gradients and momentum, the others run with them
@@ -38,22 +39,22 @@ def measure(network: Network, variant: str) -> int:
     Raises:
         RuntimeError: the process failed; its last line says why.
     """
-    command = [sys.executable, "-m", "bench.memory", network.model, str(network.batch), variant]
+    command = [sys.executable, "-m", "bench.memory", network.name, str(network.batch), variant]
     root = Path(__file__).parent.parent
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"[memory] {network.model}, {variant}: {done.stderr.strip()[-200:]}")
+        raise RuntimeError(f"[memory] {network.name}, {variant}: {done.stderr.strip()[-200:]}")
     return int(done.stdout)
 
 
-def _main(model: str, batch: str, variant: str) -> None:
-    network = Network(model, int(batch))
+def _main(name: str, batch: str, variant: str) -> None:
+    network = replace(NETWORKS[name], batch=int(batch))
     images, labels = network.images(network.batch), network.labels(network.batch)
     module = network.build()
     if variant == MINIGRAD:
         side = minigrad_side(module, images)
     else:
-        side = torch_side(module, variant, images)
+        side = torch_side(module, variant, images, build=network.twin)
     after = optimizers(side)
     work = training_step(side, labels, {DEFAULT: after[DEFAULT]})
     del module, images, after

@@ -6,6 +6,7 @@ Next: `ops.py`, which takes the same networks apart, and `memory.py`.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +15,9 @@ import numpy as np
 
 import minigrad
 from alexnet import models
+from alexnet.twin import MINIGRAD, Side, compare, network_twin, sides, torch_twin
 from bench.rows import Row
 from bench.timing import Work, in_turn
-from bench.twin import MINIGRAD, Side, compare, sides
 from minigrad import nn, optim
 
 # The paper's momentum and weight decay; a rate so small that many steps on noise stay finite.
@@ -28,32 +29,67 @@ INFERENCE_BATCHES = (1, 128)
 
 @dataclass(frozen=True)
 class Network:
-    """A network of `alexnet.models` and the batch that it is trained with."""
+    """A network of `alexnet.models`, what it sees, and the batch that it is trained with.
 
-    model: str
+    Attributes:
+        name: of its rows; and of the model, unless `model` is given.
+        image: (C, H, W), where it is not the published one; then there are ten classes.
+        without: layers of this class are left out of a Sequential.
+        inference: whether to time that as well.
+    """
+
+    name: str
     batch: int
+    model: str = ""
+    image: tuple[int, int, int] | None = None
+    without: type[nn.Module] | None = None
+    inference: bool = True
+
+    @property
+    def published(self) -> models.Published:
+        return models.MODELS[self.model or self.name]
+
+    @property
+    def config(self) -> dict[str, int]:
+        """How the model is built."""
+        return {"in_channels": self.image[0], "num_classes": 10} if self.image else {}
 
     def build(self) -> nn.Module:
         """The network in training mode, with the same weights every time."""
         minigrad.manual_seed(0)
-        return models.get_model(self.model)
+        net = models.get_model(self.model or self.name, **self.config)
+        if self.without is None:
+            return net
+        kept = [(n, m) for n, m in net.named_children() if not isinstance(m, self.without)]
+        return nn.Sequential(OrderedDict(kept))
+
+    def twin(self, net: nn.Module) -> Any:
+        """PyTorch's network with the weights of `net`."""
+        if self.without is not None:
+            return torch_twin(net)
+        return network_twin(self.model or self.name, net, **self.config)
 
     def images(self, n: int) -> np.ndarray:
         """(n, C, H, W) of noise."""
-        shape = (n, *models.MODELS[self.model].input_shape)
+        shape = (n, *(self.image or self.published.input_shape))
         return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
     def labels(self, n: int) -> np.ndarray:
         """(n,) of class indices."""
-        return np.random.default_rng(1).integers(0, models.MODELS[self.model].num_classes, n)
+        classes = self.config.get("num_classes", self.published.num_classes)
+        return np.random.default_rng(1).integers(0, classes, n)
 
 
 NETWORKS = {
-    network.model: network
+    network.name: network
     for network in (
         Network("alexnet_d2l", batch=32),
+        Network("alexnet_d2l_128", batch=128, model="alexnet_d2l", inference=False),
         Network("alexnet_2012", batch=32),
         Network("alexnet_small", batch=128),
+        Network("small_no_lrn", batch=128, model="alexnet_small", without=nn.LocalResponseNorm),
+        Network("vgg11", batch=8, image=(1, 224, 224)),
+        Network("resnet18", batch=32, image=(3, 96, 96)),
     )
 }
 
@@ -100,19 +136,19 @@ def measure(network: Network, rounds: int | None) -> Iterator[Row]:
     """
     model = network.build()
     yield from _training(network, model, rounds)
-    for batch in INFERENCE_BATCHES:
+    for batch in INFERENCE_BATCHES if network.inference else ():
         images = network.images(batch)
-        works = {v: inference(s) for v, s in sides(network.model, model, images).items()}
-        samples = in_turn(works, INFERENCE_SECONDS, rounds)
-        yield Row("network", network.model, "inference", images.shape, samples)
+        engines = sides(network.name, model, images, build=network.twin)
+        samples = in_turn({v: inference(s) for v, s in engines.items()}, INFERENCE_SECONDS, rounds)
+        yield Row("network", network.name, "inference", images.shape, samples)
 
 
 def _training(network: Network, model: nn.Module, rounds: int | None) -> Iterator[Row]:
     images, labels = network.images(network.batch), network.labels(network.batch)
-    engines = sides(network.model, model, images)
+    engines = sides(network.name, model, images, build=network.twin)
     ours = loss_of(engines[MINIGRAD], labels)
     for variant, side in engines.items():
-        compare(f"{network.model}, {variant}, the loss", ours, loss_of(side, labels))
+        compare(f"{network.name}, {variant}, the loss", ours, loss_of(side, labels))
     works = {v: training_step(side, labels, optimizers(side)) for v, side in engines.items()}
     samples = in_turn(works, TRAINING_SECONDS, rounds)
     for name, other in (("training step", FUSED), (f"training step, {FUSED}", DEFAULT)):
@@ -120,7 +156,7 @@ def _training(network: Network, model: nn.Module, rounds: int | None) -> Iterato
             variant: {p: s for p, s in phases.items() if p != other or variant == MINIGRAD}
             for variant, phases in samples.items()
         }
-        yield Row("network", network.model, name, images.shape, counted)
+        yield Row("network", network.name, name, images.shape, counted)
 
 
 def loss_of(side: Side, labels: np.ndarray) -> np.ndarray:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 import minigrad
+from alexnet.twin import MINIGRAD, Side, import_torch, sides
 from bench.networks import SGD, Network
 from bench.rows import Row
 from bench.timing import Work, in_turn
-from bench.twin import MINIGRAD, Side, import_torch, sides, torch_twin
 from minigrad import nn, optim
 
 Shape = tuple[int, ...]
@@ -118,14 +118,27 @@ def layer_work(side: Side, needs_input_grad: bool) -> Work:
     )
 
 
-def optimizer_works(model: nn.Module, name: str) -> dict[str, Work]:
+def optimizer_works(network: Network, model: nn.Module, name: str) -> dict[str, Work]:
     """A step on a network's parameters: ours, PyTorch's default and its fused one."""
     options = SGD if name == "SGD" else {"lr": SGD["lr"]}
     works = {MINIGRAD: _step(getattr(optim, name), model, **options)}
     theirs = getattr(import_torch().optim, name)
     for variant, fused in (("default", False), ("fused", True)):
-        works[variant] = _step(theirs, torch_twin(model), **options, fused=fused)
+        works[variant] = _step(theirs, network.twin(model), **options, fused=fused)
     return works
+
+
+def measure_case(network: str, case: Case, rounds: int | None) -> Row:
+    """One layer, forward and backward; `network` is where it comes from.
+
+    Raises:
+        Disagreement: its result differs from PyTorch's.
+    """
+    name = f"{case.path} {case.op}"
+    engines = sides(f"{network} {name}", case.layer, *case.arrays())
+    works = {v: layer_work(side, case.needs_input_grad) for v, side in engines.items()}
+    samples = in_turn(works, SECONDS, rounds)
+    return Row("op", network, name, case.shape, samples, repr(case.layer), case.times)
 
 
 def _step(optimizer: Callable[..., Any], module: Any, **options: Any) -> Work:
@@ -144,15 +157,10 @@ def measure(network: Network, wanted: Collection[str], rounds: int | None) -> It
     """
     model = network.build()
     for case in cases(network, model):
-        if case.op not in wanted:
-            continue
-        name = f"{case.path} {case.op}"
-        engines = sides(f"{network.model} {name}", case.layer, *case.arrays())
-        works = {v: layer_work(side, case.needs_input_grad) for v, side in engines.items()}
-        samples = in_turn(works, SECONDS, rounds)
-        yield Row("op", network.model, name, case.shape, samples, repr(case.layer), case.times)
+        if case.op in wanted:
+            yield measure_case(network.name, case, rounds)
     for name in ("SGD", "Adam"):
         if name in wanted:
-            samples = in_turn(optimizer_works(model, name), SECONDS, rounds)
+            samples = in_turn(optimizer_works(network, model, name), SECONDS, rounds)
             shape = (sum(p.numel() for p in model.parameters()),)
-            yield Row("op", network.model, name, shape, samples, times=int(name == "SGD"))
+            yield Row("op", network.name, name, shape, samples, times=int(name == "SGD"))

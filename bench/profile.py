@@ -23,8 +23,8 @@ from unittest.mock import patch
 import numpy as np
 
 from alexnet.layers import align, watch
+from alexnet.twin import minigrad_side
 from bench.networks import DEFAULT, Network, optimizers, training_step
-from bench.twin import minigrad_side
 from minigrad import Function
 from minigrad.kernels import cpu
 

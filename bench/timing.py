@@ -2,7 +2,7 @@
 
 A machine is never quite at rest: its clock and its other users change from second to second. What
 is measured in turn is disturbed alike, so the ratio of two neighbours is steadier than the ratio
-of two medians taken minutes apart. Every sample is kept. Next: `twin.py`.
+of two medians taken minutes apart. Every sample is kept. Next: `alexnet/twin.py`.
 """
 
 from __future__ import annotations

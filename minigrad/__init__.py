@@ -28,11 +28,14 @@ from minigrad.gradcheck import gradcheck
 from minigrad.kernels.cpu.memory import empty_cache
 from minigrad.kernels.cpu.cores import get_num_threads, set_num_threads
 from minigrad.ops import (
-    abs, add, all, allclose, amax, amin, any, argmax, argmin, cat, chunk, clone, conv2d, div, eq,
-    equal, exp, flatten, ge, gt, is_floating_point, is_tensor, isfinite, isinf, isnan, le, log,
-    log_softmax, logical_and, logical_not, logical_or, lt, matmul, max, mean, min, mul, ne, neg,
-    permute, pow, relu, reshape, sigmoid, softmax, split, sqrt, squeeze, stack, sub, sum, t, tanh,
-    transpose, unbind, unflatten, unsqueeze, var,
+    abs, add, addmm, all, allclose, amax, amin, any, argmax, argmin, argsort, bmm, broadcast_to,
+    cat, ceil, chunk, clamp, clip, clone, conv2d, cos, cumsum, div, einsum, eq, equal, exp, flatten,
+    flip, floor, floor_divide, gather, ge, gt, index_select, is_floating_point, is_tensor, isfinite,
+    isinf, isnan, le, log, log_softmax, logical_and, logical_not, logical_or, logsumexp, lt,
+    masked_fill, matmul, max, maximum, mean, meshgrid, min, minimum, mm, movedim, mul, narrow, ne,
+    neg, norm, outer, permute, pow, prod, relu, reshape, roll, round, select, sigmoid, sign, sin,
+    softmax, sort, split, sqrt, square, squeeze, stack, std, sub, sum, t, tanh, topk, transpose,
+    tril, triu, trunc, unbind, unflatten, unsqueeze, var, where,
 )
 from minigrad.utils import load, save
 
@@ -40,18 +43,22 @@ device = Device
 __version__ = "0.1.0"
 
 __all__ = [
-    "Device", "Function", "Size", "Tensor", "abs", "add", "all", "allclose", "amax", "amin", "any",
-    "arange", "argmax", "argmin", "as_tensor", "autograd", "backends", "bool", "cat", "chunk",
-    "clone", "conv2d", "cuda", "detect_anomaly", "device", "div", "double", "empty", "empty_cache",
-    "enable_grad", "eq", "equal", "exp", "eye", "flatten", "float", "float16", "float32", "float64",
-    "from_dlpack", "from_numpy", "full", "full_like", "ge", "get_num_threads", "get_rng_state",
-    "gradcheck", "gt", "half", "initial_seed", "int", "int16", "int32", "int64", "int8",
-    "is_floating_point", "is_grad_enabled", "is_tensor", "isfinite", "isinf", "isnan", "le",
-    "linspace", "load", "log", "log_softmax", "logical_and", "logical_not", "logical_or", "long",
-    "lt", "manual_seed", "matmul", "max", "mean", "min", "mul", "ne", "neg", "nn", "no_grad",
-    "ones", "ones_like", "optim", "permute", "pow", "promote_types", "rand", "rand_like", "randint",
-    "randn", "randn_like", "randperm", "relu", "reshape", "save", "set_grad_enabled",
-    "set_num_threads", "set_rng_state", "short", "sigmoid", "softmax", "split", "sqrt", "squeeze",
-    "stack", "sub", "sum", "t", "tanh", "tensor", "transpose", "uint8", "unbind", "unflatten",
-    "unsqueeze", "utils", "var", "zeros", "zeros_like",
+    "Device", "Function", "Size", "Tensor", "abs", "add", "addmm", "all", "allclose", "amax",
+    "amin", "any", "arange", "argmax", "argmin", "argsort", "as_tensor", "autograd", "backends",
+    "bmm", "bool", "broadcast_to", "cat", "ceil", "chunk", "clamp", "clip", "clone", "conv2d",
+    "cos", "cuda", "cumsum", "detect_anomaly", "device", "div", "double", "einsum", "empty",
+    "empty_cache", "enable_grad", "eq", "equal", "exp", "eye", "flatten", "flip", "float",
+    "float16", "float32", "float64", "floor", "floor_divide", "from_dlpack", "from_numpy", "full",
+    "full_like", "gather", "ge", "get_num_threads", "get_rng_state", "gradcheck", "gt", "half",
+    "index_select", "initial_seed", "int", "int16", "int32", "int64", "int8", "is_floating_point",
+    "is_grad_enabled", "is_tensor", "isfinite", "isinf", "isnan", "le", "linspace", "load", "log",
+    "log_softmax", "logical_and", "logical_not", "logical_or", "logsumexp", "long", "lt",
+    "manual_seed", "masked_fill", "matmul", "max", "maximum", "mean", "meshgrid", "min", "minimum",
+    "mm", "movedim", "mul", "narrow", "ne", "neg", "nn", "no_grad", "norm", "ones", "ones_like",
+    "optim", "outer", "permute", "pow", "prod", "promote_types", "rand", "rand_like", "randint",
+    "randn", "randn_like", "randperm", "relu", "reshape", "roll", "round", "save", "select",
+    "set_grad_enabled", "set_num_threads", "set_rng_state", "short", "sigmoid", "sign", "sin",
+    "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "t",
+    "tanh", "tensor", "topk", "transpose", "tril", "triu", "trunc", "uint8", "unbind", "unflatten",
+    "unsqueeze", "utils", "var", "where", "zeros", "zeros_like",
 ]

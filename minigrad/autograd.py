@@ -15,7 +15,7 @@ import traceback
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -76,17 +76,27 @@ class enable_grad(no_grad):
 
 
 @contextmanager
-def detect_anomaly() -> Iterator[None]:
+def _switched(name: str, value: Any) -> Iterator[None]:
+    previous = getattr(_mode, name, False)
+    setattr(_mode, name, value)
+    try:
+        yield
+    finally:
+        setattr(_mode, name, previous)
+
+
+def detect_anomaly() -> AbstractContextManager[None]:
     """Check every gradient for NaN, and name the line of the forward pass where one came from.
 
     Slow: each operation records the stack. Source: PyTorch, `torch.autograd.detect_anomaly`.
     """
-    previous = getattr(_mode, "detect_anomaly", False)
-    _mode.detect_anomaly = True
-    try:
-        yield
-    finally:
-        _mode.detect_anomaly = previous
+    return _switched("detect_anomaly", True)
+
+
+def watch_calls(watcher: Callable[..., None]) -> AbstractContextManager[None]:
+    """Inside the block, call `watcher(function, inputs, options, output)` after each operation of
+    this thread: with what `apply` was given, which the tape does not keep."""
+    return _switched("watcher", watcher)
 
 
 class Function:
@@ -170,10 +180,7 @@ class Function:
         fn.needs_input_grad = tuple(
             recording and isinstance(x, Tensor) and x.requires_grad for x in inputs
         )
-        if placed:
-            with backend.use_device_of(placed[0]):
-                result = fn.forward(*arrays, **options)
-        else:
+        with backend.use_device_of(placed[0] if placed else None):
             result = fn.forward(*arrays, **options)
         first, *rest = result if isinstance(result, tuple) else (result,)
         output = Tensor(first)
@@ -181,6 +188,8 @@ class Function:
             output._view_of(inputs[0])
         if any(fn.needs_input_grad) and dtypes.is_floating_point(output.dtype):
             fn._record(inputs, output)
+        if watcher := getattr(_mode, "watcher", None):
+            watcher(fn, inputs, options, output)
         if not isinstance(result, tuple):
             return output
         return (output, *(None if x is None else Tensor(x) for x in rest))
@@ -248,10 +257,12 @@ class Function:
             raise RuntimeError(f"[{self.name()}] backward returned NaN for input {i}")
         return gx
 
-    def _before_overwriting(self, place: Any) -> None:
-        """This operation's result is about to overwrite its own input: copy what it saved of it."""
-        saved: tuple[Any, ...] = self._saved or ()
-        self._saved = tuple(x.copy() if _may_share(x, place.array) else x for x in saved)
+    def _before_overwriting(self, place: Any, written: bool) -> None:
+        """This operation's result is about to overwrite its own input: copy what it saved of it,
+        unless it has `written` it there itself, and what it saved is the result."""
+        if not written:
+            saved: tuple[Any, ...] = self._saved or ()
+            self._saved = tuple(x.copy() if _may_share(x, place.array) else x for x in saved)
         self._watched = tuple(entry for entry in self._watched if entry[0] is not place._version)
 
     def _output_moved(self, result: Any, place: Any) -> None:

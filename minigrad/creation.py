@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,20 +97,33 @@ def empty(
     return _place(array, None, device, requires_grad)
 
 
-def eye(n: Int, m: Int | None = None, *, dtype: Any = None, device: Any = None) -> Tensor:
+def eye(
+    n: Int, m: Int | None = None, *, dtype: Any = None, device: Any = None,
+    requires_grad: Bool = False,
+) -> Tensor:
     """The identity matrix, n by m (n by n)."""
-    return _place(np.eye(n, m, dtype=dtype or dtypes.DEFAULT), None, device, False)
+    if n < 0 or (m or 0) < 0:
+        raise RuntimeError(f"[eye] sizes must not be negative, got {n} and {m}")
+    return _place(np.eye(n, m, dtype=dtype or dtypes.DEFAULT), None, device, requires_grad)
 
 
 def arange(
     start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
     requires_grad: Bool = False,
 ) -> Tensor:
-    """start, start + step, ... below end; `arange(n)` counts from 0. int64 if all are integers."""
+    """start, start + step, ... below end; `arange(n)` counts from 0. int64 if all are integers.
+
+    Raises:
+        RuntimeError: a bound is not finite, step is 0, or leads away from end.
+    """
     if end is None:
         start, end = 0, start
     whole = builtins.all(isinstance(x, Int) for x in (start, end, step))
-    dtype = dtype or (dtypes.int64 if whole else dtypes.DEFAULT)
+    dtype = np.dtype(dtype or (dtypes.int64 if whole else dtypes.DEFAULT))
+    if dtype.kind in "iu":
+        start, end, step = Int(start), Int(end), Int(step)
+    if not (math.isfinite(start) and math.isfinite(end)) or not step or (end - start) / step < 0:
+        raise RuntimeError(f"[arange] no step of {step} leads from {start} to {end}")
     return _place(np.arange(start, end, step).astype(dtype), None, device, requires_grad)
 
 
@@ -118,8 +132,14 @@ def linspace(
     requires_grad: Bool = False,
 ) -> Tensor:
     """`steps` numbers from start to end, both included, evenly spaced."""
-    array = np.linspace(start, end, steps).astype(dtype or dtypes.DEFAULT)
-    return _place(array, None, device, requires_grad)
+    if steps < 0:
+        raise RuntimeError(f"[linspace] steps must not be negative, got {steps}")
+    dtype = np.dtype(dtype or dtypes.DEFAULT)
+    first, last = (Int(x) if dtype.kind in "iu" else Float(x) for x in (start, end))
+    step, i = (last - first) / builtins.max(steps - 1, 1), np.arange(steps)
+    array = np.where(i < steps // 2, first + step * i, last - step * (steps - 1 - i))  # symmetric
+    array = array if steps > 1 else np.full(steps, first)
+    return _place(array.astype(dtype), None, device, requires_grad)
 
 
 def _drawn(draw: str, size: tuple[Any, ...], dtype: Any, device: Any, grad: Bool) -> Tensor:
@@ -160,32 +180,43 @@ def randperm(n: Int, *, device: Any = None) -> Tensor:
     return Tensor(backend.to_device(order.astype(dtypes.int64), where))
 
 
-def _like(name: str, input: Tensor, dtype: Any, requires_grad: Bool) -> Tensor:
-    xp = backend.array_module(input.array)
+def zeros_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: Bool = False
+) -> Tensor:
+    """Zeros of the input's shape, dtype and device, or of those given."""
+    return full_like(input, 0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def ones_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: Bool = False
+) -> Tensor:
+    """Ones of the input's shape, dtype and device, or of those given."""
+    return full_like(input, 1, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None,
+    requires_grad: Bool = False,
+) -> Tensor:
+    """`fill_value` in the input's shape, dtype and device, or in those given."""
     with backend.use_device_of(input.array):
-        return Tensor(getattr(xp, name)(input.array, dtype=dtype), requires_grad)
+        like = backend.array_module(input.array).full_like
+        return _place(like(input.array, fill_value, dtype=dtype), None, device, requires_grad)
 
 
-def zeros_like(input: Tensor, *, dtype: Any = None, requires_grad: Bool = False) -> Tensor:
-    """Zeros of the input's shape, dtype and device."""
-    return _like("zeros_like", input, dtype, requires_grad)
+def randn_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: Bool = False
+) -> Tensor:
+    """Normal numbers in the input's shape, dtype and device, or in those given."""
+    return _drawn_like("standard_normal", input, dtype, device, requires_grad)
 
 
-def ones_like(input: Tensor, *, dtype: Any = None, requires_grad: Bool = False) -> Tensor:
-    """Ones of the input's shape, dtype and device."""
-    return _like("ones_like", input, dtype, requires_grad)
+def rand_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: Bool = False
+) -> Tensor:
+    """Uniform numbers in [0, 1) in the input's shape, dtype and device, or in those given."""
+    return _drawn_like("random", input, dtype, device, requires_grad)
 
 
-def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None) -> Tensor:
-    """`fill_value` in the input's shape, dtype and device."""
-    return _like("zeros_like", input, dtype, False).fill_(fill_value)
-
-
-def randn_like(input: Tensor) -> Tensor:
-    """Normal numbers in the input's shape, dtype and device."""
-    return randn(*input.shape, dtype=input.dtype, device=input.device)
-
-
-def rand_like(input: Tensor) -> Tensor:
-    """Uniform numbers in [0, 1) in the input's shape, dtype and device."""
-    return rand(*input.shape, dtype=input.dtype, device=input.device)
+def _drawn_like(draw: str, x: Tensor, dtype: Any, device: Any, grad: Bool) -> Tensor:
+    return _drawn(draw, x.shape, dtype or x.dtype, device or x.device, grad)

@@ -54,10 +54,10 @@ def _inplace(name: str) -> Method:
 def _of_sizes(name: str) -> Method:
     """x.view(2, 3) and x.view((2, 3)) mean the same."""
 
-    def method(self: Any, *sizes: Any) -> Any:
+    def method(self: Any, *sizes: Any, **options: Any) -> Any:
         if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
             sizes = tuple(sizes[0])
-        return getattr(minigrad.ops, name)(self, sizes)
+        return getattr(minigrad.ops, name)(self, *(() if options else (sizes,)), **options)
 
     method.__name__, method.__doc__ = name, f"See `minigrad.ops.{name}`."
     return method
@@ -74,6 +74,7 @@ class Operators:
     __truediv__, __rtruediv__, __itruediv__ = _method("div"), _reflected("div"), _inplace("div")
     __pow__, __rpow__, __ipow__ = _method("pow"), _reflected("pow"), _inplace("pow")
     __matmul__, __rmatmul__ = _method("matmul"), _reflected("matmul")
+    __floordiv__, __rfloordiv__ = _method("floor_divide"), _reflected("floor_divide")
     __neg__, __abs__, __invert__ = _method("neg"), _method("abs"), _method("bitwise_not")
     __and__, __or__, __xor__ = map(_method, ("bitwise_and", "bitwise_or", "bitwise_xor"))
     __eq__, __ne__ = _unless_none("eq"), _unless_none("ne")
@@ -84,14 +85,25 @@ class Operators:
     add_, sub_, mul_, div_, pow_ = map(_inplace, ("add", "sub", "mul", "div", "pow"))
     neg, abs, exp, log, sqrt = map(_method, ("neg", "abs", "exp", "log", "sqrt"))
     relu, sigmoid, tanh = map(_method, ("relu", "sigmoid", "tanh"))
-    relu_, matmul, softmax, log_softmax = (
-        _inplace("relu"), _method("matmul"), _method("softmax"), _method("log_softmax")
-    )
+    matmul, softmax, log_softmax = map(_method, ("matmul", "softmax", "log_softmax"))
     eq, ne, lt, le, gt, ge = map(_method, ("eq", "ne", "lt", "le", "gt", "ge"))
     isnan, isinf, isfinite = map(_method, ("isnan", "isinf", "isfinite"))
+    logical_and, logical_or, logical_not = map(
+        _method, ("logical_and", "logical_or", "logical_not")
+    )
     equal, allclose, all, any = map(_method, ("equal", "allclose", "all", "any"))
 
+    sin, cos, square, sign, floor = map(_method, ("sin", "cos", "square", "sign", "floor"))
+    ceil, trunc, round, floor_divide = map(_method, ("ceil", "trunc", "round", "floor_divide"))
+    clamp, clip, masked_fill = map(_method, ("clamp", "clip", "masked_fill"))
+    clamp_, masked_fill_ = map(_inplace, ("clamp", "masked_fill"))
+    maximum, minimum = map(_method, ("maximum", "minimum"))
+    mm, bmm, addmm, outer = map(_method, ("mm", "bmm", "addmm", "outer"))
+
     sum, mean, var, max, min = map(_method, ("sum", "mean", "var", "max", "min"))
+    std, prod, cumsum, logsumexp = map(_method, ("std", "prod", "cumsum", "logsumexp"))
+    norm = _method("norm")
+    sort, argsort, topk = map(_method, ("sort", "argsort", "topk"))
     amax, amin, argmax, argmin = map(_method, ("amax", "amin", "argmax", "argmin"))
 
     reshape, view, permute, expand = map(_of_sizes, ("reshape", "view", "permute", "expand"))
@@ -100,6 +112,17 @@ class Operators:
     )
     transpose, t, split, chunk = map(_method, ("transpose", "t", "split", "chunk"))
     unbind, clone, to = map(_method, ("unbind", "clone", "to"))
+    movedim, narrow, roll, select = map(_method, ("movedim", "narrow", "roll", "select"))
+    flip, broadcast_to = _of_sizes("flip"), _of_sizes("broadcast_to")
+    gather, index_select, tril, triu = map(_method, ("gather", "index_select", "tril", "triu"))
+
+    def where(self, condition: Any, other: Any) -> Any:
+        """This tensor where `condition` is true, else `other`."""
+        return minigrad.ops.where(condition, self, other)
+
+    def relu_(self) -> Any:
+        """See `minigrad.ops.relu`."""
+        return self.relu(inplace=True)
 
     def view_as(self, other: Any) -> Any:
         """This tensor in the shape of `other`."""

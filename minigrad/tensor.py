@@ -314,7 +314,28 @@ class Tensor(Operators):
         if not dtypes.can_cast(result.dtype, self.dtype):
             raise RuntimeError(f"result type {result.dtype} can't be cast to {self.dtype}")
         result = ops.to(result, self.dtype)
-        recording = autograd.is_grad_enabled() and (self.requires_grad or result.requires_grad)
+        recording = self._check_writable(self.requires_grad or result.requires_grad)
+        written = result.array is self.array  # by a kernel that works in place
+        if recording and result.grad_fn is not None:
+            result.grad_fn._before_overwriting(self, written)
+        if not written:
+            self.array[...] = result.array
+        self._version.count += 1
+        if recording:
+            self._version.recorded += 1
+            self._recorded = self._version.recorded
+            self.grad_fn, self.requires_grad = result.grad_fn, result.requires_grad
+            if self.grad_fn is not None:
+                self.grad_fn._output_moved(result, self)
+        return self
+
+    def _check_writable(self, requires_grad: builtins.bool) -> builtins.bool:
+        """Whether to record that this tensor is changed in place.
+
+        Raises:
+            RuntimeError: it must not be.
+        """
+        recording = autograd.is_grad_enabled() and requires_grad
         if recording and self._writes_to_leaf():
             raise RuntimeError(
                 "a leaf Variable that requires grad (or a view of one) is being used in an "
@@ -325,17 +346,7 @@ class Tensor(Operators):
             raise RuntimeError(
                 "an expanded tensor holds one number for many elements: clone() it to write to it"
             )
-        if recording and result.grad_fn is not None:
-            result.grad_fn._before_overwriting(self)
-        self.array[...] = result.array
-        self._version.count += 1
-        if recording:
-            self._version.recorded += 1
-            self._recorded = self._version.recorded
-            self.grad_fn, self.requires_grad = result.grad_fn, result.requires_grad
-            if self.grad_fn is not None:
-                self.grad_fn._output_moved(result, self)
-        return self
+        return recording
 
     def _writes_to_leaf(self) -> builtins.bool:
         origin = self.grad_fn

@@ -377,3 +377,32 @@ def test_float16_gradients_are_summed_in_float32() -> None:
     bias = mg.zeros(1, 2, dtype=mg.float16, requires_grad=True)
     (mg.ones(4096, 2, dtype=mg.float16) + bias).backward(mg.ones(4096, 2))
     assert bias.grad.tolist() == [[4096.0, 4096.0]]
+
+
+# ----------------------------------------------------------------------------------- watched calls
+
+
+def test_calls_are_watched_in_this_thread_and_inside_the_block() -> None:
+    seen: list[Any] = []
+    x = leaf(1.0, 2.0)
+
+    def watcher(fn: Function, inputs: Any, options: Any, output: mg.Tensor) -> None:
+        seen.append((fn.name(), inputs, options, output))
+        assert output.grad_fn is fn
+
+    with mg.autograd.watch_calls(watcher):
+        y = (x * 3).sum()
+        thread = threading.Thread(target=lambda: x * 5)
+        thread.start()
+        thread.join()
+    x * 7
+    (mul, (a, three), nothing, product), (total, (b,), options, result) = seen
+    assert (mul, nothing, total) == ("Mul", {}, "Sum")
+    assert a is x and three == 3 and b is product and result.tolist() == y.tolist()
+    assert options == {"axes": (0,), "keepdim": False}
+
+
+def test_the_watcher_goes_when_the_block_fails() -> None:
+    with pytest.raises(ZeroDivisionError), mg.autograd.watch_calls(lambda *_: 1 / 0):
+        leaf(1.0) * 2
+    assert (leaf(1.0) * 2).tolist() == [2.0]

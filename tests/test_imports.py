@@ -30,7 +30,7 @@ FLOORS = [
     ["minigrad.nn", "minigrad.optim", "minigrad.utils"],
     ["alexnet"],
 ]
-HEAVY = {"cupy", "matplotlib", "PIL", "torch", "safetensors", "tqdm"}
+HEAVY = {"cupy", "matplotlib", "PIL", "torch", "safetensors", "tqdm", "onnx", "onnxruntime"}
 
 
 def floor(module: str) -> int:
@@ -93,6 +93,15 @@ def test_import_minigrad_is_light() -> None:
     loaded = set(run.stdout.split())
     assert "numpy" in loaded
     assert loaded & HEAVY == set()
+
+
+def test_onnx_is_loaded_where_it_is_used_only() -> None:
+    """It is an extra: all else must work without it."""
+    code = (
+        "import sys; sys.modules['onnx'] = None; import alexnet.__main__, alexnet.interchange; "
+        "from alexnet import evaluate, export, info, models, train"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, check=True)
 
 
 def test_all_lists_what_minigrad_re_exports() -> None:

@@ -14,6 +14,7 @@ import torch
 import minigrad as mg
 import minigrad.nn.functional as F
 from minigrad import optim
+from minigrad.kernels import cpu as kernels
 
 
 def leaf(*values: float) -> mg.Tensor:
@@ -111,6 +112,30 @@ def test_inplace_layers_give_the_same_gradient(layer: str) -> None:
         (y * y).sum().backward()
         grads.append(x.grad.numpy())
     np.testing.assert_array_equal(*grads)
+
+
+@pytest.mark.parametrize("size", [5, 100_000])
+def test_relu_writes_into_the_memory_that_it_was_given(size: int) -> None:
+    h = mg.Tensor(kernels.copy(mg.randn(2, size).array), requires_grad=True) * 1
+    truth, memory = F.relu(h.detach()).numpy(), h.array
+    y = F.relu(h, inplace=True)
+    assert y.array is memory
+    assert y.grad_fn.saved_tensors[0] is memory, "it saves its result, not a copy"
+    np.testing.assert_array_equal(memory, truth)
+
+
+@pytest.mark.parametrize("size", [5, 100_000])
+def test_relu_reaches_memory_that_no_kernel_can_write_to(size: int) -> None:
+    foreign = np.linspace(-1.0, 1.0, 2 * size, dtype=np.float32).reshape(2, size)
+    mg.from_numpy(foreign).T.relu_()
+    assert foreign.min() == 0
+
+
+def test_a_refused_relu_leaves_its_input_alone() -> None:
+    x = leaf(-1.0, 2.0)
+    with pytest.raises(RuntimeError, match="leaf Variable"):
+        x.relu_()
+    np.testing.assert_array_equal(x.detach().numpy(), [-1.0, 2.0])
 
 
 # ------------------------------------------------------------------------------- what is refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import operator
 from typing import Any
 
@@ -53,6 +54,12 @@ def test_tensor_of_tensors() -> None:
                      id="byte-order"),
         pytest.param(lambda: mg.from_numpy([1]), TypeError, r"np.ndarray \(got list\)", id="list"),
         pytest.param(lambda: mg.ones(2, device="gpu"), ValueError, "'gpu'.*'cuda:<ind", id="gpu"),
+        pytest.param(lambda: mg.eye(-1), RuntimeError, r"\[eye\] .* -1", id="eye"),
+        pytest.param(lambda: mg.eye(2, -3), RuntimeError, "2 and -3", id="eye-columns"),
+        pytest.param(lambda: mg.arange(0, 3, 0), RuntimeError, "no step of 0", id="no-step"),
+        pytest.param(lambda: mg.arange(3, 0), RuntimeError, "from 3 to 0", id="step-sign"),
+        pytest.param(lambda: mg.arange(math.inf), RuntimeError, "to inf", id="endless"),
+        pytest.param(lambda: mg.linspace(0, 1, -1), RuntimeError, "negative, got -1", id="steps"),
         pytest.param(lambda: mg.manual_seed(-1), ValueError, "at least 0, got -1", id="seed"),
     ],
 )
@@ -73,6 +80,12 @@ def test_creation_refuses(make: Any, kind: type[Exception], message: str) -> Non
         lambda lib: lib.zeros_like(lib.ones(2, 3)), lambda lib: lib.full_like(lib.zeros(2), 3),
         lambda lib: lib.ones_like(lib.arange(3)), lambda lib: lib.zeros(()),
         lambda lib: lib.ones_like(lib.ones(2), dtype=lib.float64),
+        lambda lib: lib.full_like(lib.ones(2), 0.1, dtype=lib.float64),
+        lambda lib: lib.zeros_like(lib.ones(2), device="cpu"), lambda lib: lib.eye(0),
+        lambda lib: lib.arange(0.5, 4.7, 1.5, dtype=lib.int64), lambda lib: lib.arange(0),
+        lambda lib: lib.arange(-1.5, 2, dtype=lib.float64), lambda lib: lib.linspace(1, 9, 0),
+        lambda lib: lib.linspace(4.3, 50, 50, dtype=lib.int64), lambda lib: lib.linspace(3, 9, 1),
+        lambda lib: lib.linspace(lib.tensor(0.5), lib.tensor(4), 8, dtype=lib.float64),
     ],
 )
 def test_factories_are_pytorchs(make: Any) -> None:
@@ -80,6 +93,15 @@ def test_factories_are_pytorchs(make: Any) -> None:
     assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
     assert ours.shape == tuple(theirs.shape)
     np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+@pytest.mark.parametrize("make", [
+    mg.zeros_like, mg.ones_like, mg.rand_like, mg.randn_like,
+    lambda x, **options: mg.full_like(x, 2, **options), lambda x, **options: mg.eye(2, **options),
+])
+def test_what_a_factory_makes_is_as_demanded(make: Any, device: str) -> None:
+    x = make(mg.ones(2, 2), dtype=mg.float64, device=device, requires_grad=True)
+    assert (x.dtype, str(x.device.type), x.requires_grad) == (mg.float64, device, True)
 
 
 def test_random_numbers(device: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, Self
 
+from minigrad.nn.activation import ReLU
 from minigrad.nn.module import Module
+from minigrad.nn.pool import MaxPool2d
 
 
 class _Numbered(Module):
@@ -83,12 +85,30 @@ class Sequential(_Numbered):
             self.extend(args)
 
     def forward(self, input: Any) -> Any:
-        for module in self:
+        for module in _pool_first(list(self)):
             input = module(input)
         return input
 
     def _part(self, part: slice) -> Sequential:
         return type(self)(OrderedDict(list(self._modules.items())[part]))
+
+
+def _pool_first(modules: list[Module]) -> list[Module]:
+    """The modules in the order in which they run: a ReLU after the max-pool that follows it.
+
+    Both orders give the same numbers: no number overtakes another in a ReLU. So do the gradients,
+    for where the order of a tie could matter, at 0 and below, a ReLU passes none. But a pool leaves
+    a fraction of the numbers to rectify, and to keep for backward. Where a hook looks on, and at
+    the start, where a ReLU in place would change what the caller has, the order is that of the
+    listing.
+    """
+    for i, (relu, pool) in enumerate(pairwise(modules)):
+        if (
+            type(relu) is ReLU and type(pool) is MaxPool2d and not pool.return_indices and i > 0
+            and not relu.has_hooks() and not pool.has_hooks()
+        ):
+            modules[i : i + 2] = pool, relu
+    return modules
 
 
 class ModuleList(_Numbered):

@@ -71,6 +71,10 @@ class Module:
             raise
         return output
 
+    def has_hooks(self) -> bool:
+        """Whether anybody looks at, or changes, what comes in or out."""
+        return bool(self._forward_pre_hooks or self._forward_hooks)
+
     def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, args)` before forward; what it returns, if not None, replaces args."""
         return RemovableHandle(self._forward_pre_hooks, hook)

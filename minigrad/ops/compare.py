@@ -12,6 +12,9 @@ from minigrad.tensor import Tensor, array_from
 
 
 def _compare(name: str, input: Any, other: Any) -> Tensor:
+    for x in (input, other) if name.startswith("logical") else (input,):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"[{name}] a tensor was expected, not {x!r}")
     arrays = [x.array if isinstance(x, Tensor) else x for x in _operands(name, input, other)]
     placed = [x for x in arrays if hasattr(x, "dtype")]
     backend.same_device(name, placed)

@@ -2,7 +2,7 @@
 
 So each derivative is one factor an element, and `backward` multiplies the incoming gradient g by
 it. Operations of two inputs broadcast; the engine sums their gradients back (`autograd._sum_to`).
-Next: `reduce.py`.
+Next: `select.py`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,21 @@ def _operands(name: str, *values: Any, integers: builtins.bool = True) -> list[A
     Raises:
         ShapeError: they do not broadcast; names the operation and the shapes.
     """
+    if all(isinstance(x, (builtins.int, builtins.float)) for x in values):
+        raise TypeError(f"[{name}] expected a tensor among {values}")
     operands = _promoted(*values, integers=integers)
+    _fit(name, *operands)
+    return operands
+
+
+def _fit(name: str, *operands: Any) -> None:
+    """Check that the tensors among `operands` broadcast."""
     shapes = [x.array.shape for x in operands if isinstance(x, Tensor)]
     if not _broadcast(*shapes):
         raise ShapeError(
             f"[{name}] shapes {' and '.join(map(str, shapes))} do not broadcast: from the right, "
             "sizes must be equal, or one of them 1"
         )
-    return operands
 
 
 def _broadcast(*shapes: tuple[int, ...]) -> builtins.bool:
@@ -150,6 +157,19 @@ class Pow(Function):
         return ga, gb
 
 
+class Square(Function):
+    """y = x^2;  dL/dx = 2 g x."""
+
+    def forward(self, x: Array) -> Array:
+        self.save_for_backward(x)
+        return kernels.of(x).mul(x, x)
+
+    def backward(self, g: Array) -> Array:
+        (x,) = self.saved_tensors
+        k = kernels.of(g)
+        return k.mul(k.mul(g, 2), x)
+
+
 class Neg(Function):
     """y = -x;  dL/dx = -g."""
 
@@ -185,6 +205,32 @@ class Log(Function):
         return kernels.of(g).div(g, x)
 
 
+class Sin(Function):
+    """y = sin x;  dL/dx = g cos x."""
+
+    def forward(self, x: Array) -> Array:
+        self.save_for_backward(x)
+        return kernels.of(x).sin(x)
+
+    def backward(self, g: Array) -> Array:
+        (x,) = self.saved_tensors
+        k = kernels.of(g)
+        return k.mul(g, k.cos(x))
+
+
+class Cos(Function):
+    """y = cos x;  dL/dx = -g sin x."""
+
+    def forward(self, x: Array) -> Array:
+        self.save_for_backward(x)
+        return kernels.of(x).cos(x)
+
+    def backward(self, g: Array) -> Array:
+        (x,) = self.saved_tensors
+        k = kernels.of(g)
+        return k.neg(k.mul(g, k.sin(x)))
+
+
 class Sqrt(Function):
     """y = x^(1/2);  dL/dx = g / (2 y)."""
 
@@ -208,14 +254,15 @@ class Abs(Function):
 
     def backward(self, g: Array) -> Array:
         (x,) = self.saved_tensors
-        return kernels.of(g).mul(g, backend.array_module(x).sign(x))
+        k = kernels.of(g)
+        return k.mul(g, k.sign(x))
 
 
 class ReLU(Function):
     """y = max(x, 0);  dL/dx = g where y > 0, so 0 at x = 0. Keeps its output, not its input."""
 
-    def forward(self, x: Array) -> Array:
-        y = kernels.of(x).relu(x)
+    def forward(self, x: Array, *, inplace: bool) -> Array:
+        y = kernels.of(x).relu(x, inplace)
         self.save_for_backward(y)
         return y
 
@@ -273,12 +320,12 @@ def _kernels(*operands: Any) -> Any:
 
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input + alpha * other, broadcast."""
-    return Add.apply(*_operands("add", input, other if alpha == 1 else mul(other, alpha)))
+    return Add.apply(*_operands("add", input, other if alpha == 1 else other * alpha))
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """input - alpha * other, broadcast."""
-    return Sub.apply(*_operands("sub", input, other if alpha == 1 else mul(other, alpha)))
+    return Sub.apply(*_operands("sub", input, other if alpha == 1 else other * alpha))
 
 
 def mul(input: Any, other: Any) -> Tensor:
@@ -286,18 +333,26 @@ def mul(input: Any, other: Any) -> Tensor:
     return Mul.apply(*_operands("mul", input, other))
 
 
-def div(input: Any, other: Any) -> Tensor:
-    """input / other, broadcast; integers give floats."""
-    return Div.apply(*_operands("div", input, other, integers=False))
-
-
 def pow(input: Any, exponent: Any) -> Tensor:
     """input ** exponent, broadcast."""
-    return Pow.apply(*_operands("pow", input, exponent))
+    base, exponent = _operands("pow", input, exponent)
+    square = not isinstance(exponent, Tensor) and exponent == 2
+    return Square.apply(base) if square else Pow.apply(base, exponent)
+
+
+def square(input: Tensor) -> Tensor:
+    """input ** 2."""
+    return pow(input, 2)
 
 
 def neg(input: Tensor) -> Tensor:
-    """-input."""
+    """-input.
+
+    Raises:
+        RuntimeError: it is a bool tensor.
+    """
+    if input.dtype == dtypes.bool:
+        raise RuntimeError("[neg] a bool tensor has no negative: turn it over with ~ (logical_not)")
     return Neg.apply(input)
 
 
@@ -311,6 +366,16 @@ def log(input: Tensor) -> Tensor:
     return Log.apply(*_promoted(input, integers=False))
 
 
+def sin(input: Tensor) -> Tensor:
+    """The sine of an angle in radians."""
+    return Sin.apply(*_promoted(input, integers=False))
+
+
+def cos(input: Tensor) -> Tensor:
+    """The cosine of an angle in radians."""
+    return Cos.apply(*_promoted(input, integers=False))
+
+
 def sqrt(input: Tensor) -> Tensor:
     """The square root; NaN below 0."""
     return Sqrt.apply(*_promoted(input, integers=False))
@@ -321,9 +386,12 @@ def abs(input: Tensor) -> Tensor:
     return Abs.apply(input)
 
 
-def relu(input: Tensor) -> Tensor:
-    """max(input, 0)."""
-    return ReLU.apply(input)
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(input, 0); written over the input if inplace."""
+    if inplace:
+        input._check_writable(input.requires_grad)
+    result = ReLU.apply(input, inplace=inplace)
+    return input._inplace(result) if inplace else result
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:

@@ -6,6 +6,7 @@ indices may name an element several times; then its gradients add up.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from minigrad import backend, kernels
 from minigrad.autograd import Function
 from minigrad.backend import Array
 from minigrad.ops.convert import to
-from minigrad.ops.shape import expand
+from minigrad.ops.shape import _axis, expand, reshape
 from minigrad.tensor import Tensor, array_from
 
 
@@ -53,6 +54,22 @@ class SetItem(Function):
         if self.needs_input_grad[1]:
             gv = backend.array_module(g).asarray(g[self.index])
         return gx, gv
+
+
+class Gather(Function):
+    """y = x[i, index[i, j]] for dim 1, and so on;  dL/dx[i, index[i, j]] += g[i, j].
+
+    `where` holds positions in x's row-major memory.
+    """
+
+    def forward(self, x: Array, *, where: Array) -> Array:
+        self.shape, self.where = x.shape, where
+        return x.reshape(-1)[where]
+
+    def backward(self, g: Array) -> Array:
+        gx = kernels.of(g).zeros(self.shape, g.dtype)
+        kernels.of(g).index_add(gx.reshape(-1), self.where.reshape(-1), g.reshape(-1))
+        return gx
 
 
 def _select(x: Array, index: Any) -> Array:
@@ -102,3 +119,53 @@ def index_put(input: Tensor, index: Any, value: Any) -> Tensor:
     while value.ndim > len(target) and value.shape[0] == 1:
         value = value[0]  # NumPy and PyTorch both drop leading ones here
     return SetItem.apply(input, expand(value, target), index=raw)
+
+
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+    """Elements of the input, picked by their position along `dim`, in the shape of `index`.
+
+    For dim 1 and two dimensions: result[i, j] = input[i, index[i, j]].
+
+    Raises:
+        RuntimeError: index is no integer tensor, has other dimensions than the input or is larger
+            than it in one but `dim`, or names a position that there is not.
+        NotImplementedError: sparse_grad.
+    """
+    if sparse_grad:
+        raise NotImplementedError("[gather] sparse gradients do not exist here")
+    x = input if input.ndim else reshape(input, (1,))
+    axis, places = _axis("gather", dim, x.ndim), index.array
+    backend.same_device("gather", [x.array, places])
+    if places.dtype.kind not in "iu":
+        raise RuntimeError(f"[gather] expected an integer tensor as index, got {index.dtype}")
+    if not input.ndim and index.ndim < 2:
+        places = places.reshape(-1)
+    size, large = x.shape[axis], [i > n for i, n in zip(places.shape, x.shape, strict=False)]
+    if places.size and (places.ndim != x.ndim or any(large[:axis] + large[axis + 1 :])):
+        raise RuntimeError(
+            f"[gather] index of shape {tuple(index.shape)} does not fit input of shape "
+            f"{tuple(input.shape)}: it must have as many dimensions, and, except in dimension "
+            f"{axis}, be no larger"
+        )
+    if places.size and not 0 <= int(places.min()) <= int(places.max()) < size:
+        raise RuntimeError(f"[gather] index out of range: expected 0 to {size - 1}")
+    where = places.astype(np.int64) * math.prod(x.shape[axis + 1 :])
+    for i in range(places.ndim if places.size else 0):
+        if i != axis:  # every other position is the element's own
+            line = backend.array_module(where).arange(where.shape[i]) * math.prod(x.shape[i + 1 :])
+            where += line.reshape(-1, *[1] * (where.ndim - i - 1))
+    return reshape(Gather.apply(x, where=where), index.shape)
+
+
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices along `dim` that `index`, a vector of integers, names."""
+    axis = _axis("index_select", dim, input.ndim)
+    if index.ndim > 1 or index.dtype.kind not in "iu":
+        raise (IndexError if index.ndim > 1 else RuntimeError)(
+            f"[index_select] expected a vector of integers, got {index.ndim}-D {index.dtype}"
+        )
+    if bool((index.array < 0).any()):
+        raise IndexError("[index_select] index must not be negative")
+    if not input.ndim:
+        return reshape(reshape(input, (1,))[reshape(index, (-1,))], ())
+    return input[(slice(None),) * axis + (reshape(index, (-1,)),)]

@@ -6,10 +6,13 @@ which turns a convolution into such a product.
 
 from __future__ import annotations
 
+from typing import Any
+
 from minigrad import kernels
 from minigrad.autograd import Function
 from minigrad.backend import Array
-from minigrad.ops.elementwise import _broadcast, _promoted
+from minigrad.ops.elementwise import _broadcast, _promoted, add, mul
+from minigrad.ops.shape import expand
 from minigrad.tensor import Tensor
 
 
@@ -59,7 +62,7 @@ class Linear(Function):
         rows = g.reshape(-1, g.shape[-1])  # (batch, O)
         gx = gw = gb = None
         if self.needs_input_grad[0]:
-            gx = k.matmul(rows, w).reshape(self.shape)
+            gx = k.linear(rows, w.T, None).reshape(self.shape)
         if self.needs_input_grad[1]:
             gw = k.matmul(rows.T, x.reshape(-1, self.shape[-1]))  # (O, I)
         if self.needs_input_grad[2]:
@@ -90,6 +93,43 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
             "dimensions but the last two are a batch, and these do not broadcast"
         )
     return MatMul.apply(a, b)
+
+
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The product of two matrices, (M, K) with (K, P), of one dtype."""
+    return _product("mm", 2, input, mat2)
+
+
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The products of two batches of matrices, (N, M, K) with (N, K, P), of one dtype."""
+    return _product("bmm", 3, input, mat2)
+
+
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """beta * input + alpha * (mat1 @ mat2); with beta = 0, input counts for nothing, NaN or not."""
+    product = _product("addmm", 2, mat1, mat2)
+    _same_dtype("addmm", input, mat1)
+    input = expand(input, product.shape)
+    product = product if alpha == 1 else mul(product, alpha)
+    return add(product, input if beta == 1 else mul(input, beta)) if beta else product
+
+
+def _product(name: str, ndim: int, a: Tensor, b: Tensor) -> Tensor:
+    if a.ndim != ndim or b.ndim != ndim or a.shape[:-2] != b.shape[:-2]:
+        raise RuntimeError(
+            f"[{name}] expected two {ndim}-D tensors"
+            f"{' with as many matrices each' if ndim == 3 else ''}, got shapes {tuple(a.shape)} "
+            f"and {tuple(b.shape)}: matmul broadcasts"
+        )
+    _same_dtype(name, a, b)
+    return matmul(a, b)
+
+
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
+    """Each element of one vector times each of the other: (M,) with (P,) gives (M, P)."""
+    if input.ndim != 1 or vec2.ndim != 1:
+        raise RuntimeError(f"[outer] expected two vectors, got {input.ndim}-D and {vec2.ndim}-D")
+    return mul(input[:, None], vec2)
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -123,6 +163,6 @@ def _same_dtype(name: str, *tensors: Tensor | None) -> None:
     found = [str(x.dtype) for x in tensors if x is not None]
     if len(set(found)) > 1:
         raise RuntimeError(
-            f"[{name}] expected input, weight and bias of one dtype, got {', '.join(found)}: "
-            "convert the input, for instance with .float()"
+            f"[{name}] expected tensors of one dtype, got {', '.join(found)}: convert one of them, "
+            "for instance with .float()"
         )

@@ -38,10 +38,12 @@ class BatchNorm(Function):
     """
 
     def forward(
-        self, x: Array, w: Array | None, b: Array | None, *, mean: Array, invstd: Array,
+        self, x: Array, w: Array | None, b: Array | None, *, mean: Array, var: Array, eps: float,
         training: bool,
     ) -> Array:  # (N, C, ...), (C,), (C,)
         self.training = training
+        wide = var.astype(dtypes.float32) if var.dtype == dtypes.float16 else var
+        invstd = (1.0 / backend.array_module(x).sqrt(wide + eps)).astype(var.dtype)
         self.save_for_backward(x, w, mean, invstd)
         return kernels.of(x).batch_norm(x, mean, invstd, w, b)
 
@@ -131,7 +133,4 @@ def batch_norm(
         raise ShapeError("[batch_norm] expected running_mean and running_var when not training")
     else:
         mean, var = running_mean.array, running_var.array
-    sqrt = backend.array_module(x).sqrt
-    wide = var.astype(dtypes.float32) if var.dtype == dtypes.float16 else var
-    invstd = (1.0 / sqrt(wide + eps)).astype(var.dtype)
-    return BatchNorm.apply(input, weight, bias, mean=mean, invstd=invstd, training=training)
+    return BatchNorm.apply(input, weight, bias, mean=mean, var=var, eps=eps, training=training)

@@ -2,7 +2,7 @@
 
 Forward sums or selects; backward hands the one gradient back to the elements it came from, so
 each `backward` here is a broadcast. `_restore` puts back the dimensions that a reduction dropped.
-Next: `shape.py`.
+Next: `scan.py`, then `shape.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from minigrad import backend, dtypes, kernels
 from minigrad.autograd import Function
 from minigrad.backend import Array
 from minigrad.ops.convert import to
+from minigrad.ops.select import maximum, minimum
 from minigrad.tensor import Tensor
 
 Axes = tuple[int, ...]
@@ -107,6 +108,21 @@ class Var(Function):
         return x - _mean(x, self.axes, keepdim=True)
 
 
+class Std(Var):
+    """y = sqrt(the variance v);  dL/dv = g / (2 y), and 0 at y = 0; the rest as for `Var`."""
+
+    def forward(self, x: Array, **options: Any) -> Array:
+        y = kernels.of(x).sqrt(super().forward(x, **options))
+        self.save_for_backward(x, y)
+        return y
+
+    def backward(self, g: Array) -> Array:
+        x, y = self.saved_tensors
+        k = kernels.of(g)
+        self.save_for_backward(x)
+        return super().backward(k.where(y == 0, 0, k.div(g, k.mul(y, 2))))
+
+
 class Extremum(Function):
     """y = the largest (or smallest) x_i;  dL/dx_i = g / k where x_i is one of the k that tie."""
 
@@ -163,11 +179,16 @@ def _floating(name: str, x: Tensor) -> None:
         raise RuntimeError(f"[{name}] expected a floating point tensor, got {x.dtype}")
 
 
+def _counted(x: Tensor, dtype: Any) -> Tensor:
+    """x as `dtype`; unless one is given, integers and bools as int64."""
+    if dtype is None and not dtypes.is_floating_point(x.dtype):
+        dtype = dtypes.int64
+    return to(x, dtype)
+
+
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum over `dim` (an int, several, or all); integers and bools sum to int64."""
-    if dtype is None and not dtypes.is_floating_point(input.dtype):
-        dtype = dtypes.int64
-    x = to(input, dtype)
+    x = _counted(input, dtype)
     return Sum.apply(x, axes=_axes("sum", x.ndim, dim), keepdim=keepdim)
 
 
@@ -179,19 +200,35 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
 
 
 def var(
-    input: Tensor,
-    dim: Any = None,
-    *,
-    correction: float = 1,
-    keepdim: bool = False,
-    unbiased: builtins.bool | None = None,
+    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    correction: float | None = None,
 ) -> Tensor:
-    """The variance over `dim`, divided by n - correction (PyTorch: unbiased, correction 1)."""
-    _floating("var", input)
-    if unbiased is not None:
-        correction = int(unbiased)
-    axes = _axes("var", input.ndim, dim)
-    return Var.apply(input, axes=axes, correction=correction, keepdim=keepdim)
+    """The variance over `dim`, divided by n - correction: 1 unless given, or unbiased=False.
+
+    As in PyTorch, `var(x, False)` is `var(x, unbiased=False)`.
+    """
+    return _variance(Var, "var", input, dim, unbiased, keepdim, correction)
+
+
+def std(
+    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    correction: float | None = None,
+) -> Tensor:
+    """The standard deviation: the root of `var` with the same arguments."""
+    return _variance(Std, "std", input, dim, unbiased, keepdim, correction)
+
+
+def _variance(
+    function: type[Var], name: str, x: Tensor, dim: Any, unbiased: bool | None, keepdim: bool,
+    correction: float | None,
+) -> Tensor:
+    _floating(name, x)
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 0 if unbiased is False else 1
+    axes = _axes(name, x.ndim, dim)
+    return function.apply(x, axes=axes, correction=correction, keepdim=keepdim)
 
 
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
@@ -204,19 +241,33 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     return _extremum("amin", input, dim, keepdim, largest=False)
 
 
-def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-    """The largest element of all; with `dim`, a pair (values, indices) of the first largest."""
+def max(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None
+) -> Any:
+    """The largest element of all; with `dim`, a pair (values, indices) of the first largest.
+
+    With another tensor as the second argument: `maximum`.
+    """
+    if isinstance(dim, Tensor) or other is not None:
+        return maximum(input, dim if other is None else other)
     return _max_or_min("max", input, dim, keepdim, largest=True)
 
 
-def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-    """The smallest element of all; with `dim`, a pair (values, indices) of the first smallest."""
+def min(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None
+) -> Any:
+    """The smallest element of all; with `dim`, a pair (values, indices) of the first smallest.
+
+    With another tensor as the second argument: `minimum`.
+    """
+    if isinstance(dim, Tensor) or other is not None:
+        return minimum(input, dim if other is None else other)
     return _max_or_min("min", input, dim, keepdim, largest=False)
 
 
 def _extremum(name: str, x: Tensor, dim: Any, keepdim: bool, *, largest: bool) -> Tensor:
     axes = _axes(name, x.ndim, dim)
-    _not_empty(name, x, axes)
+    _not_empty(name, x, axes, RuntimeError if dim in (None, ()) else IndexError)
     return Extremum.apply(x, axes=axes, keepdim=keepdim, largest=largest)
 
 
@@ -230,9 +281,9 @@ def _max_or_min(name: str, x: Tensor, dim: Any, keepdim: bool, *, largest: bool)
     return Named(*ExtremumAlong.apply(x, axis=axes[0], keepdim=keepdim, largest=largest))
 
 
-def _not_empty(name: str, x: Tensor, axes: Axes) -> None:
+def _not_empty(name: str, x: Tensor, axes: Axes, kind: type[Exception] = IndexError) -> None:
     if builtins.any(x.shape[axis] == 0 for axis in axes):
-        raise IndexError(f"[{name}] cannot reduce over a dimension of size 0: {tuple(x.shape)}")
+        raise kind(f"[{name}] cannot reduce over a dimension of size 0: {tuple(x.shape)}")
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:

@@ -1,7 +1,7 @@
 """Moving elements without changing them: new shapes, orders, copies side by side.
 
 Each backward is the inverse movement of g. Operations marked `is_view` return, where NumPy can, a
-view of their input's memory. Next: `index.py`.
+view of their input's memory. Next: `rearrange.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from minigrad import backend, dtypes, kernels
 from minigrad.autograd import Function
 from minigrad.backend import Array
+from minigrad.kernels.geometry import ShapeError
 from minigrad.ops.convert import to
 from minigrad.tensor import Tensor
 
@@ -229,16 +230,22 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors joined along `dim`; their other sizes must agree.
 
     Raises:
-        RuntimeError: there is nothing to join, or the sizes differ; names the tensor.
+        ShapeError: there is nothing to join.
+        RuntimeError: the sizes differ; names the tensor.
+        TypeError: one is no tensor.
     """
     if not tensors:
-        raise RuntimeError("[cat] expected a non-empty list of tensors")
+        raise ShapeError("[cat] expected a non-empty list of tensors")
+    for x in tensors:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"[cat] expected tensors, got {x!r}")
     # PyTorch lets an empty 1-D tensor pass, so that one can start from torch.tensor([]).
-    shaped = [x for x in tensors if x.shape != (0,)] or list(tensors)[:1]
-    if not shaped[0].ndim:
+    first = next((x for x in tensors if x.shape != (0,)), tensors[0])
+    if not first.ndim:
         raise RuntimeError("[cat] tensor 0 is 0-d and has no dimension to join along: use stack")
-    axis = _axis("cat", dim, shaped[0].ndim)
-    expected = tuple(shaped[0].shape)
+    axis, expected = _axis("cat", dim, first.ndim), tuple(first.shape)
+    nothing = (*expected[:axis], 0, *expected[axis + 1 :])
+    shaped = [reshape(x, nothing) if x.shape == (0,) else x for x in tensors]
     for i, x in enumerate(shaped):
         if x.ndim != len(expected) or builtins.any(
             a != b for j, (a, b) in enumerate(zip(x.shape, expected, strict=True)) if j != axis

@@ -1,13 +1,15 @@
-"""Softmax and its logarithm: scores become probabilities along one dimension."""
+"""Softmax, its logarithm and its denominator's: scores become probabilities along a dimension."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from minigrad import dtypes, kernels
+from minigrad import backend, dtypes, kernels
 from minigrad.autograd import Function
 from minigrad.backend import Array
 from minigrad.ops.convert import to
+from minigrad.ops.elementwise import _promoted
+from minigrad.ops.reduce import Axes, _axes, _restore
 from minigrad.ops.shape import _axis, reshape
 from minigrad.tensor import Tensor
 
@@ -38,6 +40,33 @@ class LogSoftmax(Function):
     def backward(self, g: Array) -> Array:
         (y,) = self.saved_tensors
         return kernels.of(g).log_softmax_backward(g, y, self.axis)
+
+
+class LogSumExp(Function):
+    """y = log sum e^x_i, as m + log sum e^(x_i - m), m the largest;  dL/dx_i = g e^(x_i - y)."""
+
+    def forward(self, x: Array, *, axes: Axes, keepdim: bool) -> Array:
+        k, xp = kernels.of(x), backend.array_module(x)
+        m = (x.max if x.size else x.sum)(axis=axes, keepdims=True)
+        m = xp.where(xp.isfinite(m), m, xp.zeros_like(m))  # infinities stay, and are no NaN
+        total = k.exp(k.sub(x, m)).sum(axis=axes, keepdims=True, dtype=dtypes.accumulator(x.dtype))
+        y = k.add(k.log(total).astype(x.dtype, copy=False), m)
+        y = y if keepdim else xp.asarray(y.squeeze(axes))
+        self.axes = axes
+        self.save_for_backward(x, y)
+        return y
+
+    def backward(self, g: Array) -> Array:
+        x, y = self.saved_tensors
+        k = kernels.of(g)
+        share = k.exp(k.sub(x, _restore(y, x.shape, self.axes)))
+        return k.mul(share, _restore(g, x.shape, self.axes))
+
+
+def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    """log(sum(exp(input))) over `dim` (an int or several), without overflow."""
+    (x,) = _promoted(input, integers=False)
+    return LogSumExp.apply(x, axes=_axes("logsumexp", x.ndim, dim), keepdim=keepdim)
 
 
 def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -147,6 +148,31 @@ def test_predict_names_pictures_and_draws_them(folder, trained):
         drawing.load()
 
 
+def test_export_writes_what_other_programs_run(folder, trained):
+    """They need no more than the file: how images are prepared, and what the classes are called."""
+    process = alexnet("export", "runs/1", "here/model.onnx", cwd=folder)
+    assert process.returncode == 0
+    assert process.stderr == ""
+    assert process.stdout.splitlines()[-1] == (
+        "here/model.onnx: alexnet_small after epoch 2, 0.5 MB; takes images float32 "
+        "(N, 1, 28, 28), gives logits (N, 10)"
+    )
+    assert ("NOT Fashion-MNIST" in process.stdout) is not REAL
+    session = onnxruntime.InferenceSession(folder / "here/model.onnx")
+    about = session.get_modelmeta().custom_metadata_map
+    assert tuple(json.loads(about["classes"])) == tuple(datasets.CLASSES)
+    assert json.loads(about["input_shape"]) == [1, 28, 28]
+    images, _ = drawn.draw(3, train=False)
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{number}.png")
+    pixels = (images[:, None] / 255.0 - float(about["mean"])) / float(about["std"])
+    (logits,) = session.run(None, {"images": pixels.astype(np.float32)})
+    said = alexnet("predict", "runs/1", "0.png", "1.png", "2.png", cwd=folder).stdout
+    for number, row in enumerate(logits):
+        name, chance = datasets.CLASSES[row.argmax()], np.exp(row.max()) / np.exp(row).sum()
+        assert f"{number}.png (28 x 28): {name} {chance:.1%}" in said
+
+
 def test_info(folder, trained):
     process = alexnet("info", cwd=folder)
     assert process.returncode == 0
@@ -160,6 +186,8 @@ def test_info(folder, trained):
         "BLAS",
         "GPU",
         "Fashion-MNIST",
+        "onnx",
+        "onnxruntime",
     } <= said.keys()
     if REAL:
         assert said["Fashion-MNIST"].startswith(os.environ["MINIGRAD_DATA"])
@@ -308,6 +336,9 @@ def refused(capsys, *args):
         (["evaluate", "."], ". is no run folder: it has no config.json"),
         (["predict", "nowhere", "x.png"], "nowhere is no run folder"),
         (["predict", "runs/1"], "the following arguments are required: IMAGE"),
+        (["export", "nowhere", "m.onnx"], "nowhere is no run folder"),
+        (["export", "runs/1"], "the following arguments are required: FILE.onnx"),
+        (["export", "runs/1", "."], ". is a folder: name the file to write, such as model.onnx"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_in_one_line(capsys, tmp_path, monkeypatch, args, message):
@@ -376,6 +407,19 @@ def test_a_run_without_weights(capsys, here):
     assert "no epoch of this run was finished" in refused(capsys, "evaluate", "begun")
 
 
+def test_export_leaves_no_half_file(capsys, here, monkeypatch):
+    """Where it cannot write, and where onnx is not installed."""
+    Path("in the way").write_text("older")
+    assert main(["export", "runs/1", "in the way/m.onnx"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "in the way" in lines[0]
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    said = refused(capsys, "export", "runs/1", "in the way")
+    assert said == 'alexnet: the library onnx is not installed: pip install "minigrad[onnx]"'
+    assert Path("in the way").read_text() == "older"
+
+
 def test_cuda_without_a_gpu_says_what_to_do(capsys, tmp_path, monkeypatch):
     from minigrad import backend
 
@@ -402,8 +446,10 @@ def test_a_defect_is_one_line_and_the_traceback_on_request(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["train"], ["finetune"], ["evaluate"], ["predict"], ["summary"], ["info"]]
-)
+    "command",
+    [[], ["train"], ["finetune"], ["evaluate"], ["predict"], ["export"], ["summary"], ["bench"],
+     ["info"]],
+)  # fmt: skip
 def test_help(capsys, command):
     with pytest.raises(SystemExit) as exit:
         main([*command, "--help"])

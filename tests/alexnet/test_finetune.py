@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import minigrad as mg
-from alexnet import checkpoint, finetune, folders, models, report, train
+from alexnet import checkpoint, finetune, folders, interchange, models, report, train
 from alexnet.__main__ import main
 from alexnet.config import FineTuning
 from alexnet.errors import InputError
@@ -20,6 +20,7 @@ from alexnet.runs import Run
 from alexnet.weights import Published
 from minigrad import nn
 from tests.alexnet.drawing import KINDS, draw_folder
+from tests.alexnet.interchange import judge
 from tests.alexnet.test_cli import alexnet
 
 
@@ -81,7 +82,13 @@ def test_shapes_are_learned_from_the_weights_of_an_earlier_run(quick, here, caps
     first = capsys.readouterr().out
     assert "backbone  trained along" in first
     assert "batches of 32, cut at random places, mirrored at random" in first
-    assert json.loads((here / "first/metrics.jsonl").read_text().splitlines()[-1])["test_acc"] > 0.9
+    last = json.loads((here / "first/metrics.jsonl").read_text().splitlines()[-1])
+    assert last["test_acc"] > 0.9
+    assert Run.existing("first").read_config()["crop_from"] == 32
+    assert main(["evaluate", "first"]) == 0  # on the middle of what was cropped at random
+    assert f"test accuracy {last['test_acc']:.2%}, loss {last['test_loss']:.4f}" in (
+        capsys.readouterr().out
+    )
 
     (here / "flat").mkdir()
     for path in draw_folder(here / "new", 15, ("bars", "frame"), seed=5).rglob("*.*"):
@@ -157,16 +164,63 @@ def test_evaluate_and_predict_go_on_from_there(run, here, capsys):
     assert "others/disc/broken.png: not a picture that can be read" in capsys.readouterr().err
 
 
-def test_a_grey_network_sees_grey_pictures_as_it_was_trained_to(quick, here, capsys):
+@pytest.mark.parametrize("mean", [0.3, np.linspace(0, 1, 784).reshape(28, 28).tolist()])
+def test_a_grey_network_sees_grey_pictures_as_it_was_trained_to(
+    quick, here, capsys, tmp_path, mean
+):
+    """A mean image is cropped as the pictures are: from 32 x 32 where nothing is frozen."""
     mg.manual_seed(1)
-    about = {"model": "lenet5", "num_classes": 10, "in_channels": 1, "mean": 0.3, "std": 0.4}
+    about = {"model": "lenet5", "num_classes": 10, "in_channels": 1, "mean": mean, "std": 0.4}
     checkpoint.save_weights(models.lenet5(), here / "grey.safetensors", {**about, "resize": 28})
-    args = ["--model", "lenet5", "--weights", "grey.safetensors", "--out", "grey"]
-    assert quick(*args) == 0
-    about = checkpoint.about_of(here / "grey/last.safetensors")
-    kept = {name: about[name] for name in ("in_channels", "mean", "std", "resize", "num_classes")}
-    assert kept == {"in_channels": 1, "mean": 0.3, "std": 0.4, "resize": 28, "num_classes": 3}
-    assert main(["evaluate", "grey"]) == 0
+    args = "--model", "lenet5", "--weights", "grey.safetensors"
+    for freeze, crop_from in (("backbone", None), ("none", 32)):
+        assert quick(*args, "--freeze", freeze, "--out", tmp_path / freeze) == 0
+        said = checkpoint.about_of(tmp_path / freeze / "last.safetensors")
+        expected = {**about, "num_classes": 3, "resize": 28, "crop_from": crop_from}
+        assert {name: said[name] for name in expected} == expected
+        capsys.readouterr()
+        assert main(["evaluate", str(tmp_path / freeze)]) == 0
+        assert f"loss {losses(tmp_path / freeze)[-1]:.4f}, on all 12" in capsys.readouterr().out
+
+
+def test_export_writes_the_whole_network(run, here):
+    """The frozen backbone and the new head, for colour pictures, and how those are prepared."""
+    assert main(["export", str(run), "shapes.onnx"]) == 0
+    about = interchange.load("shapes.onnx").metadata
+    assert json.loads(about["mean"]) == list(finetune.IMAGENET[3][0])
+    assert json.loads(about["input_shape"]) == [3, 28, 28]
+    assert json.loads(about["classes"]) == sorted(KINDS)
+    net, _ = checkpoint.load_model(run.last)
+    x = mg.randn(2, 3, 28, 28)
+    with mg.no_grad():
+        scores = net.eval()(x).numpy()
+    (other,) = judge.run((here / "shapes.onnx").read_bytes(), {"images": x.numpy()})
+    np.testing.assert_allclose(other, scores, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("augment", "places"), [(True, 25), (False, 1)])
+def test_pictures_are_cropped_at_random_if_augmented(here, augment, places):
+    """Each training picture is found again among the windows of its 32 x 32, mirrored or not."""
+    crop_from = 32 if augment else None
+    reader, found = tuner(freeze="none", augment=augment, crop_from=crop_from)
+    batches = reader.trainer(found).batches
+    mean, std = (np.float32(x) for x in finetune.IMAGENET[3])
+    pictures = folders.Pictures(found.train.files, 28, crop_from=32)[:]
+    planes = np.moveaxis((pictures / np.float32(255) - mean) / std, -1, 1)  # (N, 3, 32, 32)
+    seen = set()
+    for epoch in range(1, 5):
+        x = np.concatenate([images.numpy() for images, _ in batches.of_epoch(epoch)])
+        order = np.random.default_rng([0, epoch]).permutation(len(x))
+        for picture, view in zip(planes[order], x, strict=True):
+            windows = {
+                (flip, top, left): picture[..., ::flip][:, top : top + 28, left : left + 28]
+                for flip in (1, -1) for top in range(5) for left in range(5)
+            }  # fmt: skip
+            fits = [k for k, window in windows.items() if np.abs(window - view).max() < 1e-5]
+            assert fits
+            seen.update(fits[:1] if len(fits) == 1 else [])
+    assert len({place[1:] for place in seen}) == places
+    assert {flip for flip, *_ in seen} == ({1, -1} if augment else {1})
 
 
 # -------------------------------------------------------------------------------- heads, backbones
@@ -368,6 +422,8 @@ def test_unknown_models_and_fractions_are_refused(here, capsys):
     for flags, message in (
         (["--model", "resnet5000"], "invalid choice: 'resnet5000'"),
         (["--val-fraction", "1"], "must be a number between 0 and 1"),
+        (["--preset", "paper"], "unrecognized arguments: --preset paper"),
+        (["--crop-from", "32"], "unrecognized arguments: --crop-from 32"),
     ):
         with pytest.raises(SystemExit):
             main(["finetune", *flags])

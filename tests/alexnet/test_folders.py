@@ -215,7 +215,7 @@ def test_pictures_are_what_torchvisions_transforms_make_of_them(tmp_path):
     np.testing.assert_array_equal(pictures[np.array([2, 0])], expected[[2, 0]])
     np.testing.assert_array_equal(pictures[1], expected[1])
     assert Pictures(pictures.files, side=28, grey=True)[:2].shape == (2, 28, 28)
-    assert Pictures(pictures.files, side=32, resized=32)[:].shape == (3, 32, 32, 3)
+    assert Pictures(pictures.files, side=28, crop_from=32)[:].shape == (3, 32, 32, 3)
 
 
 def test_sift_keeps_the_good_ones_and_says_why_not_the_others(tmp_path, monkeypatch):

@@ -16,9 +16,10 @@ from alexnet.errors import InputError
 from alexnet.layers import trace_or_explain
 from alexnet.models import MODELS
 from alexnet.train import scores_and_loss
+from alexnet.twin import network_twin
 from minigrad import nn, optim
 from tests.alexnet.published import TABLES
-from tests.alexnet.twins import eighth, hidden, narrowed, same, twin
+from tests.alexnet.twins import eighth, hidden, narrowed, same
 
 # The smallest images that each network takes, or almost; those published where none is said.
 SIDES = {"googlenet": 32, "googlenet_d2l": 32, "nin": 68, "vgg": 32, "resnet": 32}
@@ -150,7 +151,7 @@ def test_logits_and_gradients_are_pytorchs(name):
         if list(model.buffers()):
             with mg.no_grad():
                 model(mg.Tensor(rng.standard_normal((4, *shape), np.float32)))
-        net = twin(name, model.eval(), num_classes=CLASSES)
+        net = network_twin(name, model.eval(), num_classes=CLASSES)
     worst = []
     while not worst or min(worst) > 1e-4:
         assert len(worst) < 5, worst
@@ -169,7 +170,7 @@ def test_training_through_batch_normalisation_is_pytorchs(name):
     shape = image_shape(name)
     with narrowed(eighth if name in ("resnet50", "vgg11_bn") else same):
         model = models.get_model(name, num_classes=CLASSES).double()
-        net = twin(name, model, num_classes=CLASSES)
+        net = network_twin(name, model, num_classes=CLASSES)
     without_dropout(model, net)
     images = np.random.default_rng(0).standard_normal((4, *shape))
     found, expected = backward_on_both(model, net, images)

@@ -158,7 +158,9 @@ STOPS += [
     pytest.param(
         ["--schedule", schedule, "--optimizer", optimizer], 9, id=f"{optimizer} {schedule}"
     )
-    for schedule, optimizer in zip(SCHEDULES, ("adam", "adamw", "sgd", "adam", "sgd"), strict=True)
+    for schedule, optimizer in zip(
+        SCHEDULES, ("adam", "adamw", "sgd", "adam", "sgd", "sgd2012"), strict=True
+    )
 ]
 
 
@@ -473,16 +475,16 @@ def test_schedules(schedule, expected):
     assert rates(schedule, [1.0] * 3) == pytest.approx(expected, abs=1e-3)
 
 
-def rates(schedule, losses):
+def rates(schedule, losses, errors=None):
     config = replace(Config(), schedule=schedule, lr=1.0, epochs=len(losses))
     optimizer = make_optimizer(config, nn.Linear(1, 1))
     plan = Schedule(config, optimizer, steps_per_epoch=2)
     seen = []
-    for loss in losses:
+    for loss, error in zip(losses, errors or losses, strict=True):
         for _ in range(2):
             seen.append(plan.lr)
             plan.after_step()
-        plan.after_epoch(loss)
+        plan.after_epoch(loss, error)
     return seen
 
 
@@ -497,6 +499,14 @@ def test_onecycle_rises_to_the_rate_and_falls_to_almost_nothing():
 def test_plateau_waits_for_two_epochs_without_progress():
     seen = rates("plateau", [1.0, 0.9, 0.9, 0.9, 0.8, 0.8])[::2]  # an epoch each
     assert seen == pytest.approx([1, 1, 1, 1, 1 / 3, 1 / 3])
+
+
+def test_test_plateau_waits_for_three_epochs_without_progress_and_divides_three_times():
+    better = [0.5, 0.4, 0.4, 0.39, 0.39, 0.39, 0.4]
+    falling = [1 / n for n in range(1, 25)]  # the training loss says nothing here
+    seen = rates("test-plateau", falling, better + [0.41] * 17)[::2]
+    steps = [1.0] * 7 + [0.1] * 3 + [0.01] * 3 + [0.001] * 11
+    assert seen == pytest.approx(steps)
 
 
 def test_the_settings_that_a_run_gets():

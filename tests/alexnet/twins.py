@@ -1,14 +1,11 @@
-"""The networks on PyTorch: the very files of `alexnet.models`, run with `torch` for `minigrad`.
+"""Networks with fewer channels than published, ours and PyTorch's, where size would only cost time.
 
-They say nothing that PyTorch does not know under the same name, which this shows as well. A twin
-cannot tell whether a network is the published one: `published.py` does. `narrowed` makes both sides
-smaller where size would only cost time.
+Their twins are made by `alexnet/twin.py`. A twin cannot tell whether a network is the published
+one: `published.py` does.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,25 +13,7 @@ from unittest.mock import patch
 
 import torch
 
-from alexnet.models import MODELS
 from minigrad import nn
-
-TORCH = {"minigrad": torch, "minigrad.nn": torch.nn}  # what an import finds
-
-
-def twin(name: str, model: nn.Module, **config: Any) -> torch.nn.Module:
-    """PyTorch's network `name` with copies of the parameters and buffers of `model`."""
-    build = MODELS[name].build
-    function, options = getattr(build, "func", build), getattr(build, "keywords", {})  # or partial
-    spec = importlib.util.find_spec(function.__module__)
-    listing = importlib.util.module_from_spec(spec)
-    with patch.dict(sys.modules, TORCH):
-        spec.loader.exec_module(listing)
-    with torch.device("meta"):  # no memory, no drawing
-        net = getattr(listing, function.__name__)(**options, **config)
-    state = {key: torch.from_numpy(value.array.copy()) for key, value in model.state_dict().items()}
-    net.load_state_dict(state, assign=True)
-    return net.requires_grad_().train(model.training)
 
 
 @contextmanager

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import minigrad
-from bench import networks, ops, profile, twin
+from alexnet import twin
+from alexnet.twin import CHANNELS_LAST, MINIGRAD, NCHW, Disagreement, sides, torch_twin
+from bench import networks, ops, profile, sweep
 from bench.__main__ import main
 from bench.rows import Row
 from bench.timing import FEWEST, MOST, WARM_UPS, Series, Work, in_turn
-from bench.twin import CHANNELS_LAST, MINIGRAD, NCHW, Disagreement, sides, torch_twin
 from minigrad import nn
 from minigrad.kernels import cpu
 
@@ -284,3 +285,21 @@ def test_flops_are_those_of_the_plain_algorithm():
         "conv2d": conv, "conv2d_backward_input": conv, "conv2d_backward_weight": conv,
         "linear": linear, "matmul": linear,
     }  # fmt: skip
+
+
+def test_the_sweep_has_every_odd_size_and_names_its_worst(tmp_path, capsys, monkeypatch):
+    found = list(sweep.cases())
+    assert {case.shape[0] for case in found} == {1, 3, 33}
+    assert {case.shape[1] for case in found} == {1, 96}
+    assert {case.shape[2:] for case in found} == {(13, 13), (27, 27)}
+    assert len({(case.path, case.shape) for case in found}) == len(found) == 8 * 2 * 2 * 3
+    few = [case for case in found if case.shape[:3] == (3, 1, 13)]
+    monkeypatch.setattr(sweep, "cases", lambda: few)
+    out = tmp_path / "sweep.json"
+    assert main(["--only", "sweep", "--steps", "1", "--out", str(out)]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["name"].split()[0] for row in rows] == [case.path for case in few]
+    slowest = min(rows, key=lambda row: row["ratio"]["total"]["median"])
+    worst = capsys.readouterr().out.partition("The sweep's worst:\n")[2]
+    assert slowest["name"] in worst.splitlines()[0]
+    assert len([line for line in worst.splitlines() if line.startswith("sweep")]) == sweep.WORST

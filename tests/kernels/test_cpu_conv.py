@@ -127,10 +127,12 @@ def test_winograd_is_chosen_where_it_pays():
     assert choose(stride=(2, 2)) == "im2col"
     assert choose(dilation=(2, 2)) == "im2col"
     assert choose(w_shape=(384, 256, 4, 4)) == "im2col"
-    assert choose(w_shape=(32, 256, 3, 3)) == "im2col"
-    assert choose(groups=16) == "im2col"
-    assert choose(shape=(1, 384, 13, 13)) == "im2col"
+    assert choose(w_shape=(384, 1, 3, 3)) == "im2col"  # transforms of 384 maps for the sake of one
+    assert choose(w_shape=(384, 8, 3, 3), groups=32) == "im2col"
+    assert choose(shape=(1, 384, 13, 13)) == "im2col"  # as many weights to transform as ever
+    assert choose(shape=(1, 256, 26, 26), w_shape=(256, 96, 5, 5)) == "winograd"
     assert choose(shape=(32, 384, 1, 1), pad=(0, 0, 0, 0)) == "im2col"
+    assert choose(shape=(0, 384, 13, 13)) == "im2col"
 
 
 def test_forcing_an_algorithm(monkeypatch):

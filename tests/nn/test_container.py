@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 
@@ -124,3 +125,38 @@ def test_module_dict():
     assert len(module) == 2 and "fc" in module and "tanh" not in module
     assert module["fc"] is dict(module.items())["fc"] is list(module.values())[1]
     assert list(module.state_dict()) == ["fc.weight", "fc.bias"]
+
+
+def test_a_relu_waits_for_the_pool_that_follows_it() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.integers(-3, 3, (4, 2, 7, 7)).astype(np.float32)  # many ties, many below 0
+    weights = mg.tensor(rng.standard_normal((4, 2, 3, 3)), dtype=mg.float32)
+    layers = [nn.Identity(), nn.ReLU(), nn.MaxPool2d(3, 2)]
+    outputs, gradients = [], []
+    for forward in (nn.Sequential(*layers), lambda x: layers[2](layers[1](x))):
+        x = mg.tensor(values, requires_grad=True)
+        outputs.append(forward(x))
+        (outputs[-1] * weights).sum().backward()
+        gradients.append(x.grad.numpy())
+    assert [type(y.grad_fn).__name__ for y in outputs] == ["ReLU", "MaxPool2d"]
+    np.testing.assert_array_equal(*(y.detach().numpy() for y in outputs))
+    np.testing.assert_array_equal(*gradients)
+
+
+@pytest.mark.parametrize("layers", [
+    [nn.ReLU(inplace=True), nn.MaxPool2d(2)],
+    [nn.Identity(), nn.ReLU(), nn.MaxPool2d(2, return_indices=True)],
+    [nn.Identity(), nn.Tanh(), nn.MaxPool2d(2)],
+])
+def test_other_layers_run_in_the_order_of_the_listing(layers: list[nn.Module]) -> None:
+    x = mg.randn(1, 1, 4, 4, requires_grad=True)
+    y = nn.Sequential(*layers)(x * 1)
+    assert type((y[0] if isinstance(y, tuple) else y).grad_fn).__name__ == "MaxPool2d"
+
+
+def test_a_hook_sees_the_order_of_the_listing() -> None:
+    net = nn.Sequential(nn.Identity(), nn.ReLU(), nn.MaxPool2d(2))
+    shapes = []
+    net[1].register_forward_hook(lambda layer, args, y: shapes.append(tuple(y.shape)))
+    net(mg.randn(1, 1, 4, 4))
+    assert shapes == [(1, 1, 4, 4)]

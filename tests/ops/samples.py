@@ -76,6 +76,11 @@ def integers(low: int, high: int, *shape: int) -> Input:
     return Input(lambda rng: np.asarray(rng.integers(low, high, shape)), differentiable=False)
 
 
+def mask(*shape: int) -> Input:
+    """Bools, about half of them true."""
+    return Input(lambda rng: np.asarray(rng.random(shape) < 0.5), differentiable=False)
+
+
 def probabilities(*shape: int) -> Input:
     """Along dimension 1 they sum to 1."""
 

@@ -20,9 +20,13 @@ from tests.ops.table import OPS
 NAMES = {op.name for op in OPS}
 PROMISED = """
     add sub mul div neg pow exp log sqrt abs sum mean max min amax amin argmax var
+    sin cos square sign floor ceil trunc round floor_divide
+    where clamp clip maximum minimum masked_fill std prod cumsum logsumexp norm
     reshape view flatten transpose permute squeeze unsqueeze expand cat stack split chunk pad
-    getitem
-    matmul relu sigmoid tanh leaky_relu softmax log_softmax linear conv2d unfold fold
+    movedim narrow select flip roll broadcast_to meshgrid tril triu
+    getitem gather index_select one_hot sort argsort topk
+    matmul mm bmm addmm outer einsum
+    relu sigmoid tanh leaky_relu softmax log_softmax linear conv2d unfold fold
     max_pool2d avg_pool2d adaptive_avg_pool2d local_response_norm batch_norm dropout
     cross_entropy nll_loss mse_loss
 """

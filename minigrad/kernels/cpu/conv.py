@@ -1,13 +1,11 @@
 """Which algorithm computes a convolution: `im2col.py` for all, `winograd.py` where it is faster.
 
-The choice depends on shapes and dtype, never on a timing, so that a network gives the same bits
-every time. `minigrad.backends.conv.algorithm = "im2col"` forces one, and so does "winograd", with
-an error where that cannot do it.
+Each of them estimates its cost. That depends on shapes and dtype, never on a timing, so that a
+network gives the same bits every time. `minigrad.backends.conv.algorithm = "im2col"` forces one,
+and so does "winograd", with an error where that cannot do it.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
@@ -18,10 +16,6 @@ Array = np.ndarray
 
 ALGORITHMS = ("auto", "im2col", "winograd")
 algorithm = "auto"
-# Where Winograd's transforms pay for themselves, measured on AlexNet, VGG and ResNet layers:
-ENOUGH_CHANNELS = 48  # in and out, in each group
-ENOUGH_SAVING = 2.0  # times fewer multiplications, tiles that hang over the edge counted
-ENOUGH_TILES = 100  # to share one transform of the weights
 
 
 def conv2d(
@@ -66,7 +60,7 @@ def choose(
     """
     if algorithm not in ALGORITHMS:
         raise ValueError(f"backends.conv.algorithm must be one of {ALGORITHMS}: {algorithm!r}")
-    O, per_group, KH, KW = w_shape
+    _, _, KH, KW = w_shape
     possible = (
         KH == KW and KH in winograd.KERNELS and stride == dilation == (1, 1) and max(pad) < KH
     )
@@ -78,10 +72,7 @@ def choose(
         )
     if algorithm != "auto":
         return algorithm
-    if not possible or dtype != np.float32 or min(per_group, O // groups) < ENOUGH_CHANNELS:
+    if not possible or dtype != np.float32:  # float64 is for exact results, as of gradient checks
         return "im2col"
-    N, _, OH, OW = shape
-    tiles = math.prod(winograd.tiles(OH, OW))
-    saving = (KH * KW * OH * OW) / ((winograd.TILE + KH - 1) ** 2 * max(tiles, 1))
-    pays = saving >= ENOUGH_SAVING and N * tiles >= ENOUGH_TILES
+    pays = winograd.cost(shape, w_shape, groups) < im2col.cost(shape, w_shape, groups)
     return "winograd" if pays else "im2col"

@@ -23,11 +23,15 @@ SMALL = 32 * 1024  # elements; below this, not even blocks are worth their while
 BLOCK = 64 * 1024  # elements of one operand in cache, for functions of several steps
 
 
-def _run(step: Callable[..., Any], operands: tuple[Any, ...], dtype: Any, blocked: bool) -> Any:
+def _run(
+    step: Callable[..., Any], operands: tuple[Any, ...], dtype: Any, blocked: bool,
+    inplace: bool = False,
+) -> Any:
     """Call `step(*operands, out)` on pieces of the operands that broadcast to one shape.
 
     The result lies in memory as the first operand of that shape does, whatever order its axes have
-    there: arrays of one order are walked as one long line.
+    there: arrays of one order are walked as one long line. With `inplace` it is the first operand
+    itself, unless that lies where other processes cannot write.
     """
     arrays = [x for x in operands if isinstance(x, np.ndarray)]
     shape = np.broadcast_shapes(*(x.shape for x in arrays))
@@ -36,8 +40,11 @@ def _run(step: Callable[..., Any], operands: tuple[Any, ...], dtype: Any, blocke
         np.broadcast_to(x, shape).transpose(axes) if isinstance(x, np.ndarray) else x
         for x in operands
     )
-    out = memory.empty(tuple(shape[axis] for axis in axes), dtype)
-    result = out.transpose(sorted(range(len(axes)), key=axes.__getitem__))
+    if inplace and memory.is_shared(arrays[0]):
+        out, result = arrays[0].transpose(axes), arrays[0]
+    else:
+        out = memory.empty(tuple(shape[axis] for axis in axes), dtype)
+        result = out.transpose(sorted(range(len(axes)), key=axes.__getitem__))
     if out.size < SMALL:
         with np.errstate(all="ignore"):
             step(*operands, out)
@@ -90,6 +97,41 @@ log = _ufunc(np.log)
 sqrt = _ufunc(np.sqrt)
 abs = _ufunc(np.absolute)
 tanh = _ufunc(np.tanh)
+sin = _ufunc(np.sin)
+cos = _ufunc(np.cos)
+floor = _ufunc(np.floor)
+ceil = _ufunc(np.ceil)
+trunc = _ufunc(np.trunc)
+round = _ufunc(np.rint)
+floor_divide = _ufunc(np.floor_divide)
+maximum = _ufunc(np.maximum)
+minimum = _ufunc(np.minimum)
+
+
+def sign(x: np.ndarray) -> np.ndarray:
+    """-1, 0 or 1; 0 for a NaN, unlike NumPy's."""
+
+    def step(x: np.ndarray, out: np.ndarray) -> None:
+        np.subtract((x > 0).view(np.int8), (x < 0).view(np.int8), out=out, casting="unsafe")
+
+    return _run(step, (x,), x.dtype, blocked=True)
+
+
+def where(c: np.ndarray, a: Any, b: Any) -> np.ndarray:
+    """a where c, else b. Bits are blended: NumPy's own loop guesses at each c, mostly wrongly."""
+    dtype = next(x.dtype for x in (a, b) if isinstance(x, np.ndarray))
+    if dtype.itemsize > 8:
+        return np.where(c, a, b)
+    bits = np.dtype(f"i{dtype.itemsize}")
+
+    def step(c: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+        mask = np.negative(c.view(np.int8), dtype=bits)  # no bits or all
+        np.bitwise_xor(a, b, out=out)
+        np.bitwise_and(out, mask, out=out)
+        np.bitwise_xor(out, b, out=out)
+
+    a, b = np.asarray(a, dtype).view(bits), np.asarray(b, dtype).view(bits)
+    return _run(step, (c, a, b), bits, blocked=True).view(dtype)
 
 
 def copy(x: np.ndarray) -> np.ndarray:
@@ -102,9 +144,9 @@ def copy(x: np.ndarray) -> np.ndarray:
     return out
 
 
-def relu(x: np.ndarray) -> np.ndarray:
-    """max(x, 0)."""
-    return _run(lambda x, out: np.maximum(x, 0, out=out), (x,), x.dtype, blocked=False)
+def relu(x: np.ndarray, inplace: bool = False) -> np.ndarray:
+    """max(x, 0), written over x where `inplace` can be done."""
+    return _run(lambda x, out: np.maximum(x, 0, out=out), (x,), x.dtype, False, inplace)
 
 
 def relu_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -179,7 +221,14 @@ def dropout(x: np.ndarray, p: float, generator: np.random.Generator) -> Any:
 
 
 def index_add(gx: np.ndarray, index: Any, g: np.ndarray) -> None:
-    """gx[index] += g, where an element that `index` names k times receives k terms."""
+    """gx[index] += g, where an element that `index` names k times receives k terms.
+
+    NumPy is fast for one index into a line only. So gx, contiguous, becomes one, unless it is so
+    large that counting its positions would take longer.
+    """
+    if gx.ndim > 1 and gx.size < 8 * g.size:
+        index = np.arange(gx.size).reshape(gx.shape)[index].reshape(-1)
+        gx, g = gx.reshape(-1), g.reshape(-1)
     np.add.at(gx, index, g)
 
 

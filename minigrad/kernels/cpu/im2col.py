@@ -35,6 +35,14 @@ from minigrad.kernels.geometry import Pad, Pair, output_shape, span, tap_positio
 Array = np.ndarray
 
 
+def cost(shape: tuple[int, ...], w_shape: tuple[int, ...], groups: int) -> float:
+    """About how many nanoseconds one core needs for maps of `shape`, measured on AlexNet, VGG and
+    ResNet layers: 0.02 to multiply and add, 1 to copy a number to the columns, where BLAS packs it
+    once more."""
+    (N, _, OH, OW), (O, C, KH, KW) = shape, w_shape
+    return N * OH * OW * groups * C * KH * KW * (0.02 * O / groups + 1)
+
+
 class _Windows:
     """Where the windows of one convolution lie: reads them into columns, adds columns back."""
 
@@ -139,12 +147,13 @@ def conv2d_backward_input(
     """gx = W^T @ g, added back to where the columns were read: (N, O, OH, OW) -> (N, C, H, W).
 
     At stride 1 that is a convolution, which needs no adding: `turned` explains it. But where g has
-    more channels than x, it has more columns too, and adding is cheaper.
+    more channels than x, it has more columns too, and where there are few positions, to turn many
+    weights takes longer: then adding is cheaper.
     """
-    O, _, KH, KW = w.shape
+    (O, _, KH, KW), (N, C, H, W) = w.shape, x_shape
     reach = (span(KH, dilation[0]) - 1, span(KW, dilation[1]) - 1)
     flipped = (reach[0] - pad[0], reach[0] - pad[1], reach[1] - pad[2], reach[1] - pad[3])
-    if stride == (1, 1) and min(flipped) >= 0 and x_shape[1] >= O:
+    if stride == (1, 1) and min(flipped) >= 0 and O <= C <= N * H * W / 4:
         return conv2d(g, turned(w, groups), None, stride, flipped, dilation, groups)
     windows = _Windows(x_shape, (KH, KW), stride, pad, dilation)
     WT = _by_group(np.ascontiguousarray(w), groups).swapaxes(1, 2)  # (G, K/G, O/G)
@@ -187,20 +196,23 @@ def conv2d_backward_weight(
     windows = _Windows(x.shape, (w_shape[2], w_shape[3]), stride, pad, dilation)
     O = w_shape[0]
     parts = len(shares(windows.OH, windows.N))
-    partial = memory.zeros((parts, groups, O // groups, windows.K // groups), x.dtype)
+    partial = memory.empty((parts, groups, O // groups, windows.K // groups), x.dtype)
 
     def run(i: int, share: Block) -> None:
         x_share, g_share = images_last(x)[..., share[1]], images_last(g)[..., share[1]]
         for rows in windows.blocks(share, x.itemsize):
             columns = _by_group(windows.columns(x_share, rows), groups)
             G = _by_group(g_share[:, rows], groups)
-            partial[i] += np.matmul(G, columns.swapaxes(1, 2))
+            if rows.start == share[0].start:
+                np.matmul(G, columns.swapaxes(1, 2), out=partial[i])
+            else:
+                partial[i] += np.matmul(G, columns.swapaxes(1, 2))
 
-    gw = memory.zeros(w_shape, x.dtype)
-    if x.size and g.size:
-        windows.for_each_share(run, O)
-        for part in partial:  # in order: the same bits every time
-            gw += part.reshape(w_shape)
+    if not (x.size and g.size):
+        return memory.zeros(w_shape, x.dtype)
+    windows.for_each_share(run, O)
+    gw = memory.empty(w_shape, x.dtype)
+    np.sum(partial, 0, out=gw.reshape(partial.shape[1:]))  # in order: the same bits every time
     return gw
 
 

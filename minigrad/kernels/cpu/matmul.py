@@ -37,10 +37,14 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
-    """x w^T + b: (..., I), (O, I), (O,) -> (..., O)."""
-    y = matmul(x.reshape(-1, x.shape[-1]), w.T)
+    """x w^T + b: (..., I), (O, I), (O,) -> (..., O).
+
+    Computed as w x^T, which BLAS does up to twice as fast for the few rows of a batch; in memory y
+    has its rows innermost, as maps have their images.
+    """
+    y = matmul(w, x.reshape(-1, x.shape[-1]).T)  # (O, rows)
     if b is not None:
-        y += b
-    return y.reshape(*x.shape[:-1], len(w))
+        y += b[:, None]
+    return y.T.reshape(*x.shape[:-1], len(w))
 
 

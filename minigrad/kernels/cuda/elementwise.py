@@ -22,6 +22,25 @@ log = cupy.log
 sqrt = cupy.sqrt
 abs = cupy.absolute
 tanh = cupy.tanh
+sin = cupy.sin
+cos = cupy.cos
+floor = cupy.floor
+ceil = cupy.ceil
+trunc = cupy.trunc
+round = cupy.rint
+floor_divide = cupy.floor_divide
+maximum = cupy.maximum
+minimum = cupy.minimum
+
+
+def sign(x: Any) -> Any:
+    """-1, 0 or 1; 0 for a NaN, unlike CuPy's."""
+    return ((x > 0).astype(np.int8) - (x < 0)).astype(x.dtype)
+
+
+def where(c: Any, a: Any, b: Any) -> Any:
+    """a where c, else b."""
+    return cupy.where(c, a, b)
 
 
 def copy(x: Any) -> Any:
@@ -29,9 +48,9 @@ def copy(x: Any) -> Any:
     return cupy.array(x, order="C", copy=True)
 
 
-def relu(x: Any) -> Any:
-    """max(x, 0)."""
-    return cupy.maximum(x, 0)
+def relu(x: Any, inplace: bool = False) -> Any:
+    """max(x, 0), written over x if `inplace`."""
+    return cupy.maximum(x, 0, out=x if inplace else None)
 
 
 def relu_backward(g: Any, y: Any) -> Any:

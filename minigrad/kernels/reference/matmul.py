@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from minigrad.kernels.reference.precision import in_double
@@ -34,6 +36,25 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     added = [axis for axis, array in ((-2, a), (-1, b)) if array.ndim == 1]
     return y.squeeze(tuple(added))
+
+
+@in_double
+def einsum(equation: str, *operands: np.ndarray) -> np.ndarray:
+    """Each letter is a loop: what `->` names stays, the others are summed. "ij,jk->ik" is matmul.
+
+    Without "...", and without broadcasting.
+    """
+    left, right = equation.split("->")
+    terms = left.split(",")
+    sizes = {n: size for term, x in zip(terms, operands, strict=True)
+             for n, size in zip(term, x.shape, strict=True)}
+    y = np.zeros([sizes[n] for n in right])
+    for index in np.ndindex(*sizes.values()):
+        at = dict(zip(sizes, index, strict=True))
+        y[tuple(at[n] for n in right)] += math.prod(
+            x[tuple(at[n] for n in term)] for term, x in zip(terms, operands, strict=True)
+        )
+    return y
 
 
 @in_double

@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,47 @@ def var(
         return squares / (len(values) - correction)
 
     return _over(one, x, axis, keepdims)
+
+
+def std(x: np.ndarray, axis: Axis = None, **options: Any) -> np.ndarray:
+    return np.sqrt(var(x, axis, **options))
+
+
+@in_double
+def prod(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
+    return _over(math.prod, x, axis, keepdims)
+
+
+@in_double
+def logsumexp(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
+    """log(sum(exp(x)))."""
+    return _over(lambda values: math.log(math.fsum(map(math.exp, values))), x, axis, keepdims)
+
+
+@in_double
+def norm(
+    x: np.ndarray, p: float = 2.0, axis: Axis = None, keepdims: bool = False
+) -> np.ndarray:
+    """sum(|x|**p)**(1/p); p = inf is its limit, the largest |x|, and p = 0 counts all but 0."""
+
+    def one(values: list) -> float:
+        sizes = [abs(v) for v in values]
+        if math.isinf(p):
+            return builtins.max(sizes) if p > 0 else builtins.min(sizes)
+        powers = (s**p for s in sizes if s or p > 0)
+        return math.fsum(powers) ** (1 / p) if p else float(len([s for s in sizes if s]))
+
+    return _over(one, x, axis, keepdims)
+
+
+@in_double
+def cumsum(x: np.ndarray, axis: int) -> np.ndarray:
+    """y[i] = x[0] + ... + x[i] along `axis`."""
+    y = x.copy()
+    lines = np.moveaxis(y, axis, 0)
+    for i in range(1, len(lines)):
+        lines[i] += lines[i - 1]
+    return y
 
 
 def _mean(values: list) -> float:

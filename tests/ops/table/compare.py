@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from tests.ops.samples import Op, exactly, integers, normal, plateaus, sample
+from tests.ops.samples import Op, error, exactly, integers, normal, plateaus, sample
 from tests.ops.table.elementwise import MISMATCH
 
 NUMBER = sample("number", plateaus(3, 4), 1)
 SAME, OTHER = exactly([1.0, 2.0]), exactly([1.0, 2.000001])
 NAN = exactly(np.nan)
+NUMBERS = [
+    error("number-first", TypeError, "tensor was expected, not 2", 2, normal(3)),
+    error("number", TypeError, "tensor was expected, not 2", normal(3), 2),
+]
 BOOLS = exactly([True, False, True]), exactly([True, True, False])
 
 
@@ -27,7 +31,7 @@ def comparison(name: str, *more: Any) -> Op:
         sample("integers", integers(-2, 2, 5), plateaus(3, 5)),
         sample("empty", normal(0, 4), normal(4)),
         *more,
-        errors=MISMATCH,
+        errors=[*MISMATCH, *(NUMBERS if name.startswith("logical") else NUMBERS[:1])],
     )
 
 

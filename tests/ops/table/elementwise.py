@@ -10,11 +10,21 @@ import torch
 import minigrad as mg
 from minigrad import ops
 from minigrad.kernels import reference as ref
-from tests.ops.samples import Op, away_from_zero, error, integers, normal, positive, sample, spaced
+from tests.ops.samples import (
+    Op,
+    away_from_zero,
+    error,
+    integers,
+    mask,
+    normal,
+    positive,
+    sample,
+    spaced,
+)
 
 MISMATCH = [
     error("shapes", RuntimeError, r"shapes \(3,\) and \(2,\)", normal(3), normal(2)),
-    error("operand", TypeError, "a tensor or a number was expected, not 'x'", normal(3), "x"),
+    error("operand", TypeError, r"a tensor (or a number )?was expected, not 'x'", normal(3), "x"),
 ]
 
 
@@ -46,6 +56,17 @@ def unary(name: str, draw: Any, *more: Any, **fields: Any) -> Op:
         *more,
     ]
     return Op(name, samples, reference=getattr(ref, name), **fields)
+
+
+def trigonometric(name: str) -> Op:
+    samples = [
+        sample("2d", normal(3, 4)),
+        sample("0d", normal()),
+        sample("empty", normal(0, 3)),
+        sample("integers", integers(-9, 9, 4)),
+        sample("scattered", normal(4, 3).scattered),
+    ]
+    return Op(name, samples)
 
 
 def dropout(x: mg.Tensor, p: float, training: bool = True) -> mg.Tensor:
@@ -93,9 +114,23 @@ OPS = [
             sample("empty", positive(0, 2), normal(2)),
             sample("threads", positive(41, 1000), 2),
         ],
-        MISMATCH, theirs=operator.pow, reference=ref.pow,
+        [*MISMATCH, error("numbers", TypeError, "expected a tensor among", 2, 3)],
+        theirs=operator.pow, reference=ref.pow,
     ),
-    unary("neg", normal, WHOLE),
+    unary("neg", normal, WHOLE, errors=[error("bools", RuntimeError, r"\[neg\] a bool", mask(3))]),
+    trigonometric("sin"),
+    trigonometric("cos"),
+    Op(
+        "square",
+        [
+            sample("2d", normal(3, 4)),
+            sample("0d", normal()),
+            sample("empty", normal(0, 3)),
+            sample("integers", integers(-9, 9, 4)),
+            sample("bools", mask(4)),
+            sample("scattered", normal(4, 3).scattered),
+        ],
+    ),
     unary("exp", normal, WHOLE),
     unary("tanh", normal, WHOLE),
     unary("sigmoid", normal, WHOLE),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 from minigrad import ops
-from tests.ops.samples import Op, error, normal, sample
+from minigrad.nn.functional import one_hot
+from tests.ops.samples import Op, error, integers, normal, sample
 
 array = np.array
 
@@ -16,6 +18,15 @@ def put_theirs(x: Any, v: Any, index: Any) -> Any:
     y = x.clone()
     y[index] = v
     return y
+
+
+def along(name: str, samples: list[Any], errors: list[Any]) -> Op:
+    """An op of (x, dim, index), whose index is an input in the samples."""
+    return Op(
+        name, samples, errors,
+        ours=lambda x, index, dim, **options: getattr(x, name)(dim, index, **options),
+        theirs=lambda x, index, dim: getattr(torch, name)(x, dim, index),
+    )
 
 
 OPS = [
@@ -35,6 +46,7 @@ OPS = [
             sample("empty", normal(3, 4), index=slice(2, 2)),
             sample("array", normal(5, 4), index=array([0, 3, 1])),
             sample("repeats", normal(5, 4), index=array([2, 2, 0, 2])),
+            sample("few-of-many", normal(40, 3), index=array([2, 2])),
             sample("array-2d", normal(5, 4), index=array([[0, 1], [4, 0]])),
             sample("list", normal(5, 4), index=[3, 3]),
             sample("pairs", normal(5, 4), index=(array([0, 1, 0]), array([3, 3, 3]))),
@@ -72,5 +84,66 @@ OPS = [
             error("range", IndexError, r"9.*\(tensor of shape \(4,\)\)", normal(4), 1.0, index=9),
         ],
         ours=lambda x, v, index: ops.index_put(x, index, v), theirs=put_theirs,
+    ),
+    along(
+        "gather",
+        [
+            sample("rows", normal(5, 4), integers(0, 5, 3, 4), dim=0),
+            sample("repeats", normal(3, 4), integers(0, 2, 3, 6), dim=1),
+            sample("fewer", normal(3, 4, 5), integers(0, 5, 2, 3, 7), dim=-1),
+            sample("middle", normal(3, 4, 2), integers(0, 4, 3, 5, 2), dim=1),
+            sample("0d", normal(), integers(0, 1), dim=0),
+            sample("0d-vector", normal(), integers(0, 1, 3), dim=0),
+            sample("size-1", normal(1, 1), integers(0, 1, 1, 1), dim=1),
+            sample("empty", normal(5), integers(0, 1, 0), dim=0),
+            sample("scattered", normal(4, 3).scattered, integers(0, 3, 4, 2).scattered, dim=1),
+        ],
+        [
+            error("range", RuntimeError, "expected 0 to 3", normal(3, 4), integers(4, 5, 3, 1),
+                  dim=1),
+            error("negative", RuntimeError, "expected 0 to 3", normal(3, 4),
+                  integers(-1, 0, 3, 1), dim=1),
+            error("dims", RuntimeError, "as many dimensions", normal(3, 4), integers(0, 1, 3),
+                  dim=1),
+            error("larger", RuntimeError, "be no larger", normal(3, 4), integers(0, 1, 4, 1),
+                  dim=1),
+            error("float", RuntimeError, "integer tensor as index", normal(3), normal(3), dim=0),
+            error("sparse", NotImplementedError, "sparse", normal(3), integers(0, 1, 3), dim=0,
+                  sparse_grad=True),
+        ],
+    ),
+    along(
+        "index_select",
+        [
+            sample("rows", normal(5, 4), integers(0, 5, 3), dim=0),
+            sample("repeats", normal(3, 4), integers(0, 2, 6), dim=1),
+            sample("one", normal(3, 4), integers(1, 2), dim=-1),
+            sample("0d", normal(), integers(0, 1, 1), dim=0),
+            sample("empty", normal(3, 4), integers(0, 1, 0), dim=0),
+            sample("scattered", normal(4, 3).scattered, integers(0, 4, 2), dim=0),
+        ],
+        [
+            error("range", IndexError, "3.*of shape", normal(3), integers(3, 4, 1), dim=0),
+            error("negative", IndexError, "must not be neg", normal(3), integers(-1, 0, 1), dim=0),
+            error("2d", IndexError, "a vector .* got 2-D", normal(3), integers(0, 1, 1, 1), dim=0),
+            error("float", RuntimeError, "integers, got .* float", normal(3), normal(1), dim=0),
+        ],
+    ),
+    Op(
+        "one_hot",
+        [
+            sample("inferred", integers(0, 5, 7)),
+            sample("given", integers(0, 3, 2, 3), num_classes=5),
+            sample("0d", integers(2, 3), num_classes=4),
+            sample("empty", integers(0, 1, 0, 2), num_classes=3),
+            sample("scattered", integers(0, 4, 3, 2).scattered, num_classes=4),
+        ],
+        [
+            error("dtype", RuntimeError, "dtype int64, got float64", normal(3)),
+            error("negative", RuntimeError, "from 0 to 4", integers(-1, 0, 2), num_classes=5),
+            error("large", RuntimeError, "from 0 to 1", integers(2, 3, 2), num_classes=2),
+            error("none", RuntimeError, "no class", integers(0, 1, 0)),
+        ],
+        ours=one_hot, numerical=None,
     ),
 ]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from minigrad.kernels import reference as ref
-from tests.ops.samples import Op, error, integers, normal, sample
+from tests.ops.samples import Op, error, exactly, integers, normal, sample
+
+ONE_DTYPE = error("dtype", RuntimeError, "one dtype, got float64, int64", normal(2, 4),
+                  integers(0, 3, 4, 2))
 
 OPS = [
     Op(
@@ -37,6 +42,63 @@ OPS = [
                   normal(3, 4, 2)),
         ],
         theirs=torch.matmul, reference=ref.matmul, unreferenced=("tall", "wide", "threads"),
+    ),
+    Op(
+        "mm",
+        [
+            sample("2d", normal(3, 4), normal(4, 2)),
+            sample("empty", normal(0, 4), normal(4, 2)),
+            sample("integers", integers(0, 9, 3, 4), integers(0, 9, 4, 2)),
+            sample("scattered", normal(3, 4).scattered, normal(4, 2).scattered),
+        ],
+        [
+            error("1d", RuntimeError, r"\[mm\] expected two 2-D tensors", normal(3), normal(3)),
+            error("inner", RuntimeError, "inner sizes differ", normal(2, 3), normal(2, 3)),
+            ONE_DTYPE,
+        ],
+        reference=ref.matmul,
+    ),
+    Op(
+        "bmm",
+        [
+            sample("batch", normal(2, 3, 4), normal(2, 4, 2)),
+            sample("size-1", normal(1, 1, 1), normal(1, 1, 1)),
+            sample("empty", normal(0, 3, 4), normal(0, 4, 2)),
+            sample("scattered", normal(2, 3, 4).scattered, normal(2, 4, 2).scattered),
+        ],
+        [error("batch", RuntimeError, "as many matrices each", normal(1, 3, 4), normal(2, 4, 2))],
+        reference=ref.matmul,
+    ),
+    Op(
+        "addmm",
+        [
+            sample("matrix", normal(3, 2), normal(3, 4), normal(4, 2)),
+            sample("vector", normal(2), normal(3, 4), normal(4, 2), beta=0.5, alpha=-2.0),
+            sample("0d", normal(), normal(3, 4).scattered, normal(4, 2)),
+            sample("empty", normal(2), normal(0, 4), normal(4, 2)),
+        ],
+        [
+            error("input", RuntimeError, r"\(3,\) cannot be expanded to \(2, 2\)", normal(3),
+                  normal(2, 2), normal(2, 2)),
+            error("1d", RuntimeError, r"\[addmm\] expected two 2-D", normal(2), normal(2),
+                  normal(2, 2)),
+            error("dtype", RuntimeError, "one dtype", integers(0, 3, 2), normal(2, 2),
+                  normal(2, 2)),
+        ],
+    ),
+    Op(
+        "addmm",
+        [sample("nan", exactly([math.nan, 1.0]).fixed, normal(3, 4), normal(4, 2), beta=0)],
+    ),
+    Op(
+        "outer",
+        [
+            sample("vectors", normal(3), normal(4)),
+            sample("dtypes", normal(3), integers(0, 9, 2)),
+            sample("empty", normal(0), normal(2)),
+            sample("scattered", normal(3).scattered, normal(4)),
+        ],
+        [error("2d", RuntimeError, "two vectors, got 2-D and 1-D", normal(2, 2), normal(2))],
     ),
     Op(
         "linear",

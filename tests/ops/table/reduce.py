@@ -42,7 +42,10 @@ def extremum(name: str, **fields: Any) -> Op:
     whole = sample("integers", integers(-9, 9, 3, 4), dim=0)
     samples = reduced(spaced, whole, several=name in ("amax", "amin"))
     empty = error("empty", IndexError, rf"\[{name}\].*size 0", normal(0, 3), dim=0)
-    return Op(name, samples, [NO_SUCH_DIM, empty], unreferenced=("empty",), **fields)
+    errors = [NO_SUCH_DIM, empty]
+    if not name.startswith("arg"):
+        errors.append(error("nothing", RuntimeError, rf"\[{name}\].*size 0", normal(0, 3)))
+    return Op(name, samples, errors, unreferenced=("empty",), **fields)
 
 
 def first_min(x: Any, dim: Any, keepdim: bool) -> Any:
@@ -60,10 +63,15 @@ def truth(name: str) -> Op:
     return Op(name, samples, [NO_SUCH_DIM], numerical=None)
 
 
-def var_theirs(x: Any, dim: Any = None, correction: float = 1, keepdim: bool = False,
-               unbiased: bool | None = None) -> Any:
-    correction = correction if unbiased is None else int(unbiased)
-    return torch.var(x, dim, correction=correction, keepdim=keepdim)
+def varied(kernel: Any) -> Any:
+    """A reference kernel of a variance, with PyTorch's words."""
+
+    def called(x: Any, dim: Any = None, *, correction: Any = None, keepdim: bool = False,
+               unbiased: bool = True) -> Any:
+        correction = int(unbiased) if correction is None else correction
+        return kernel(x, dim, correction=correction, keepdims=keepdim)
+
+    return called
 
 
 OPS = [
@@ -82,24 +90,44 @@ OPS = [
     Op("mean", reduced(normal), [NO_SUCH_DIM, floats_only("mean")], reference=over(ref.mean),
        unreferenced=("empty",)),
     Op("mean", [sample("dtype", integers(0, 9, 4), dtype=mg.float64)], numerical=None),
+    *(
+        Op(
+            name,
+            [
+                sample("all", normal(3, 4, 2)),
+                sample("dim", normal(3, 4), dim=1),
+                sample("keepdim", normal(2, 3, 4), dim=(0, -1), keepdim=True),
+                sample("biased", normal(3, 4), dim=0, correction=0),
+                sample("correction-none", normal(3, 4), correction=None),
+                sample("fraction", normal(3, 4), dim=1, correction=0.5),
+                sample("unbiased", normal(3, 4), dim=0, unbiased=False),
+                sample("unbiased-alone", normal(3, 4), False),
+                sample("unbiased-second", normal(3, 4), 1, False, True),
+                sample("scattered", normal(4, 3, 2).scattered, dim=-2),
+                sample("empty", normal(0, 3), dim=1),
+                sample("nothing", normal(0, 3), dim=0),
+            ],
+            [NO_SUCH_DIM, floats_only(name)], theirs=getattr(torch, name),
+            reference=varied(getattr(ref, name)),
+            unreferenced=("nothing", "unbiased-alone", "unbiased-second"),
+        )
+        for name in ("var", "std")
+    ),
+    Op("var", [sample("size-1", normal(3, 1), dim=1, correction=0)]),
     Op(
-        "var",
+        "logsumexp",
         [
-            sample("all", normal(3, 4, 2)),
             sample("dim", normal(3, 4), dim=1),
-            sample("keepdim", normal(2, 3, 4), dim=(0, -1), keepdim=True),
-            sample("biased", normal(3, 4), dim=0, correction=0),
-            sample("unbiased", normal(3, 4), dim=0, unbiased=False),
-            sample("size-1", normal(3, 1), dim=1, correction=0),
-            sample("scattered", normal(4, 3, 2).scattered, dim=-2),
+            sample("two", normal(2, 3, 4), dim=(0, -1), keepdim=True),
+            sample("0d", normal(), dim=0),
+            sample("size-1", normal(3, 1), dim=1),
             sample("empty", normal(0, 3), dim=1),
             sample("nothing", normal(0, 3), dim=0),
+            sample("integers", integers(0, 9, 4), dim=0),
+            sample("scattered", normal(4, 3).scattered, dim=0),
         ],
-        [NO_SUCH_DIM, floats_only("var")], theirs=var_theirs,
-        reference=lambda x, dim=None, correction=1, keepdim=False, unbiased=None: ref.var(
-            x, dim, correction if unbiased is None else int(unbiased), keepdim
-        ),
-        unreferenced=("nothing",),
+        [NO_SUCH_DIM], reference=over(ref.logsumexp),
+        unreferenced=("0d", "empty", "nothing", "integers"),
     ),
     extremum("amax", numerical="central", reference=over(ref.amax)),
     extremum("amin", numerical="central", reference=over(ref.amin)),

@@ -1,13 +1,18 @@
 """The same network in PyTorch, made from ours, and the check that it computes the same.
 
-A comparison is worth something only if both sides do the same work. So the twin is not written by
-hand: it takes its hyper-parameters and weights, class by class, from the network that is timed,
-and nothing is timed before both give the same numbers. Next: `networks.py`.
+A comparison is worth something only if both sides do the same work. So no twin is written by hand.
+That of a layer takes its hyper-parameters and weights, class by class, from the layer that is
+timed; that of a network of `alexnet.models` is made by running its very file with `torch` for
+`minigrad`, which works because the file says nothing that PyTorch does not know under the same
+name. And nothing is timed before both give the same numbers. Next: `bench.py`.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -15,6 +20,8 @@ from typing import Any
 import numpy as np
 
 import minigrad
+from alexnet.errors import InputError, RunError
+from alexnet.models import MODELS
 from minigrad import nn
 
 # Layer -> what its constructor is given; our attributes have PyTorch's names.
@@ -34,7 +41,7 @@ MINIGRAD, NCHW, CHANNELS_LAST = "minigrad", "NCHW", "channels_last"
 TOLERANCE = 1e-4  # of the largest value: float32 sums of 10^4 terms differ by less
 
 
-class Disagreement(RuntimeError):
+class Disagreement(RunError):
     """The two engines do not compute the same, so that timing them would say nothing."""
 
 
@@ -49,19 +56,23 @@ class Side:
     module: Any
     inputs: tuple[Any, ...]  # (N, ...), and for a loss (N,) class indices
 
+    def to(self, device: str) -> Side:
+        """The same on another device."""
+        return Side(self.engine, self.module.to(device), tuple(x.to(device) for x in self.inputs))
+
 
 def import_torch() -> Any:
     """PyTorch, using as many threads as minigrad does.
 
     Raises:
-        SystemExit: it is not installed; one line says how to install it.
+        InputError: it is not installed; one line says how to install it.
     """
     try:
         import torch
     except ModuleNotFoundError:
-        raise SystemExit(
-            "bench: PyTorch, which minigrad is compared with, is not installed: "
-            'pip install "minigrad[test]"'
+        raise InputError(
+            "PyTorch, which minigrad is compared with, is not installed: "
+            'pip install torch, or pip install "minigrad[test]"'
         ) from None
     torch.set_num_threads(minigrad.get_num_threads())
     return torch
@@ -73,11 +84,35 @@ def torch_twin(module: nn.Module) -> Any:
     Raises:
         TypeError: a layer is of a class that OPTIONS does not list.
     """
-    torch = import_torch()
     twin = _build(module)
-    state = {key: torch.from_numpy(value.array) for key, value in module.state_dict().items()}
-    twin.load_state_dict(state)  # copies
+    twin.load_state_dict(_state(module))
     return twin.train(module.training)
+
+
+def network_twin(name: str, model: nn.Module, **config: Any) -> Any:
+    """PyTorch's network `name`, built with `config`, with the weights and mode of `model`."""
+    torch = import_torch()
+    build = MODELS[name].build
+    function, options = getattr(build, "func", build), getattr(build, "keywords", {})  # or partial
+    spec: Any = importlib.util.find_spec(function.__module__)
+    listing: Any = importlib.util.module_from_spec(spec)
+    names = ("minigrad", "minigrad.nn")
+    ours = {name: sys.modules[name] for name in names}
+    sys.modules.update(zip(names, (torch, torch.nn), strict=True))  # what an import finds
+    try:
+        spec.loader.exec_module(listing)
+    finally:
+        sys.modules.update(ours)
+    with torch.device("meta"):  # no memory, no drawing
+        net = getattr(listing, function.__name__)(**options, **config)
+    net.load_state_dict(_state(model), assign=True)
+    return net.requires_grad_().train(model.training)
+
+
+def _state(module: nn.Module) -> dict[str, Any]:
+    """Copies of the parameters and buffers, as PyTorch's tensors."""
+    torch = import_torch()
+    return {key: torch.from_numpy(value.array.copy()) for key, value in module.state_dict().items()}
 
 
 def _build(module: Any) -> Any:
@@ -96,18 +131,23 @@ def _build(module: Any) -> Any:
     return getattr(torch.nn, type(module).__name__)(**options)
 
 
-def sides(name: str, module: nn.Module, *arrays: np.ndarray) -> dict[str, Side]:
+def sides(
+    name: str, module: nn.Module, *arrays: np.ndarray,
+    build: Callable[[nn.Module], Any] = torch_twin,
+) -> dict[str, Side]:  # fmt: skip
     """Our side, and PyTorch's in both memory layouts (one, where the input is no image).
 
     Args:
         name: what is measured, for the error.
         arrays: the inputs of `module`, (N, ...) each.
+        build: makes the twin.
 
     Raises:
         Disagreement: PyTorch's results differ from ours.
     """
     ours = minigrad_side(module, *arrays)
-    theirs = {layout: torch_side(module, layout, *arrays) for layout in layouts(arrays[0].ndim)}
+    offered = layouts(arrays[0].ndim)
+    theirs = {layout: torch_side(module, layout, *arrays, build=build) for layout in offered}
     for layout, side in theirs.items():
         compare(f"{name}, {layout}", first_results(ours), first_results(side))
     return {MINIGRAD: ours, **theirs}
@@ -123,7 +163,10 @@ def minigrad_side(module: nn.Module, *arrays: np.ndarray) -> Side:
     return Side(minigrad, module, tuple(map(minigrad.from_numpy, arrays)))
 
 
-def torch_side(module: nn.Module, layout: str, *arrays: np.ndarray) -> Side:
+def torch_side(
+    module: nn.Module, layout: str, *arrays: np.ndarray,
+    build: Callable[[nn.Module], Any] = torch_twin,
+) -> Side:  # fmt: skip
     """The twin and its inputs; weights and images lie in memory as `layout` says."""
     torch = import_torch()
     order = torch.channels_last if layout == CHANNELS_LAST else torch.contiguous_format
@@ -131,7 +174,7 @@ def torch_side(module: nn.Module, layout: str, *arrays: np.ndarray) -> Side:
         torch.from_numpy(a).to(memory_format=order if a.ndim == 4 else torch.preserve_format)
         for a in arrays
     )
-    return Side(torch, torch_twin(module).to(memory_format=order), inputs)
+    return Side(torch, build(module).to(memory_format=order), inputs)
 
 
 def first_results(side: Side) -> np.ndarray:
