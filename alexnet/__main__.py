@@ -71,12 +71,16 @@ def parser() -> Parser:
         )
     )
 
+    add_finetune(
+        commands.add_parser("finetune", help="teach a trained network classes of your own pictures")
+    )
+
     evaluate = commands.add_parser("evaluate", help="test a trained network on all test images")
     add_trained(evaluate)
     evaluate.add_argument(
         "--dataset", choices=datasets.NAMES, help="default: the one it was trained on"
     )
-    add_data_dir(evaluate)
+    add_data_dir(evaluate, "where Fashion-MNIST is, or other pictures for a fine-tuned network")
 
     predict = commands.add_parser("predict", help="name what is in pictures")
     add_trained(predict)
@@ -87,7 +91,7 @@ def parser() -> Parser:
         "--invert",
         choices=("auto", "yes", "no"),
         default="auto",
-        help="dark on light to light on dark; auto (default): where the corners are light",
+        help="garments dark on light to light on dark; auto (default): where the corners are light",
     )
     predict.add_argument(
         "--out", metavar="FILE.png", help="the picture (default: predictions.png in the run)"
@@ -113,15 +117,20 @@ def parser() -> Parser:
     return top
 
 
-def add_train(parser: argparse.ArgumentParser) -> None:
-    """The flags of `alexnet train`. None as a default means: as `config.Config` has it."""
-    usual = config.Config()
+def flags_of(parser: argparse.ArgumentParser, usual: config.Config) -> Callable[..., None]:
+    """Adds flags to `parser`. None as a default means: as `usual` has it, which the help says."""
 
     def flag(name: str, what: str, **options: Any) -> None:
         default = getattr(usual, name[2:].replace("-", "_"), None)
-        shown = "" if default in (None, False) else f" (default: {default})"
+        shown = "" if default in (None, False, "") else f" (default: {default})"
         parser.add_argument(name, help=what + shown, **options)
 
+    return flag
+
+
+def add_train(parser: argparse.ArgumentParser) -> None:
+    """The flags of `alexnet train`."""
+    flag = flags_of(parser, config.Config())
     recipes = "; ".join(f"{name}: {preset.source}" for name, preset in presets.PRESETS.items())
     what = f"a published recipe, of which other flags change parts. {recipes}"
     flag("--preset", what, choices=presets.PRESETS, metavar="NAME")
@@ -136,14 +145,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         "--limit-train", "train on N images, as many of each class", type=positive_int, metavar="N"
     )
     flag("--full", "all images, more epochs, augmentation: slower and better", action="store_true")
-    flag("--epochs", "passes over the training images", type=positive_int, metavar="N")
-    flag("--batch-size", "images a step", type=positive_int, metavar="N")
-    flag("--optimizer", "how weights are updated", choices=config.OPTIMIZERS)
-    rate = "the highest learning rate; the default grows with the batch size"
-    flag("--lr", rate, type=positive_float, metavar="X")
-    flag("--momentum", "of SGD, or Adam's first beta", type=fraction, metavar="X")
-    flag("--weight-decay", "pull of the weights towards 0", type=not_negative, metavar="X")
-    flag("--schedule", "how the learning rate changes", choices=config.SCHEDULES)
+    add_steps(flag)
     flag("--init", "first weights: the network's own, or the 2012 paper's", choices=config.INITS)
     pixels = "pixels: of mean 0 and deviation 1, in 0..1, or 0..255 less the mean image"
     flag("--normalize", pixels, choices=config.NORMALIZE)
@@ -154,11 +156,48 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     ten = "test ten crops of each image at the end: corners, centre, mirrored"
     flag("--ten-crop", ten, action=argparse.BooleanOptionalAction)
     add_device(parser)
+    add_run(flag)
+    flag("--overfit-batch", "learn one batch by heart; writes nothing", action="store_true")
+
+
+def add_finetune(parser: argparse.ArgumentParser) -> None:
+    """The flags of `alexnet finetune`."""
+    flag = flags_of(parser, config.FineTuning())
+    flag("--model", model_names(), choices=models.list_models(), metavar="MODEL")
+    where = "the model's: .safetensors, .npz, .pth (default: the published, if on this machine)"
+    flag("--weights", where, metavar="FILE")
+    layout = "pictures: a folder for each class, or named as cat.0.jpg; or such in train/ and val/"
+    flag("--data", layout, dest="data_dir", metavar="FOLDER")
+    share = "of each class tested on, where there is no val/"
+    flag("--val-fraction", share, type=inner_fraction, metavar="X")
+    flag("--freeze", "what keeps its weights", choices=config.FREEZING)
+    add_steps(flag)
+    cut = "cut windows at random places, mirror at random (default: if nothing is frozen)"
+    flag("--augment", cut, action=argparse.BooleanOptionalAction)
+    side = "show the network N x N (default: what the weights were trained for)"
+    flag("--resize", side, type=positive_int, metavar="N")
+    add_device(parser)
+    add_run(flag)
+
+
+def add_steps(flag: Callable[..., None]) -> None:
+    """How weights change."""
+    flag("--epochs", "passes over the training images", type=positive_int, metavar="N")
+    flag("--batch-size", "images a step", type=positive_int, metavar="N")
+    flag("--optimizer", "how weights are updated", choices=config.OPTIMIZERS)
+    rate = "the highest learning rate; the default grows with the batch size"
+    flag("--lr", rate, type=positive_float, metavar="X")
+    flag("--momentum", "of SGD, or Adam's first beta", type=fraction, metavar="X")
+    flag("--weight-decay", "pull of the weights towards 0", type=not_negative, metavar="X")
+    flag("--schedule", "how the learning rate changes", choices=config.SCHEDULES)
+
+
+def add_run(flag: Callable[..., None]) -> None:
+    """Where a run goes, and what of it."""
     flag("--seed", "of weights, subset, order, dropout and augmentation", type=natural, metavar="N")
     flag("--out", "the run folder (default: the next number in runs/)", metavar="FOLDER")
     flag("--resume", "go on with a run that was interrupted", metavar="RUN")
     flag("--dry-run", "one step on a few images; writes nothing", action="store_true")
-    flag("--overfit-batch", "learn one batch by heart; writes nothing", action="store_true")
 
 
 def add_bench(parser: argparse.ArgumentParser) -> None:
@@ -188,10 +227,8 @@ def add_trained(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
 
 
-def add_data_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data-dir", metavar="FOLDER", help="where Fashion-MNIST is (default: searched for)"
-    )
+def add_data_dir(parser: argparse.ArgumentParser, what: str = "where Fashion-MNIST is") -> None:
+    parser.add_argument("--data-dir", metavar="FOLDER", help=f"{what} (default: searched for)")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -231,6 +268,7 @@ positive_int = number(lambda n: n >= 1, "an integer of at least 1", int)
 natural = number(lambda n: n >= 0, "an integer of at least 0", int)
 positive_float = number(lambda x: x > 0, "a number above 0")
 not_negative = number(lambda x: x >= 0, "a number of at least 0")
+inner_fraction = number(lambda x: 0 < x < 1, "a number between 0 and 1")
 fraction = number(lambda x: 0 <= x < 1, "a number from 0 up to, but not including, 1")
 
 

@@ -16,7 +16,7 @@ from alexnet import transforms
 from alexnet.config import Config
 from alexnet.datasets import Splits
 from alexnet.errors import InputError
-from alexnet.transforms import CenterCrop, Lighting, TenCrop, crop_batch
+from alexnet.transforms import CenterCrop, Level, Lighting, TenCrop, crop_batch, of_channels
 from minigrad import Tensor
 from minigrad.utils.data import DataLoader, Dataset
 
@@ -25,8 +25,9 @@ class Preparation:
     """How an image becomes what the network sees, in every command: resized, scaled, centred.
 
     Args:
-        mean: what is subtracted from pixels in 0..1: a number, or an image (H, W) of the same size.
-        std: what the rest is divided by.
+        mean: what is subtracted from pixels in 0..1: a number, one a channel, or an image (H, W)
+            of the same size.
+        std: what the rest is divided by: a number, or one a channel.
         resize: the side S of the images that the network sees; None: as they are.
         crop_from: the shorter side is made that long, and what lies outside the middle square is
             cut off. Of the whole that is left, the network sees crops of S x S: random ones in
@@ -38,13 +39,13 @@ class Preparation:
     """
 
     def __init__(
-        self, mean: Any, std: float, resize: int | None = None, crop_from: int | None = None,
+        self, mean: Level, std: Level, resize: int | None = None, crop_from: int | None = None,
         ten_crop: bool = False,
     ) -> None:  # fmt: skip
         if ten_crop and crop_from is None:
             raise InputError("--ten-crop needs images that are larger than crops: add --crop-from")
-        self.mean = mean if np.ndim(mean) == 0 else np.asarray(mean)
-        self.std, self.resize, self.crop_from, self.ten_crop = std, resize, crop_from, ten_crop
+        self.mean, self.std = np.asarray(mean), std
+        self.resize, self.crop_from, self.ten_crop = resize, crop_from, ten_crop
 
     @classmethod
     def of(cls, config: Config, data: Splits) -> Self:
@@ -73,33 +74,35 @@ class Preparation:
         return cls(about["mean"], about["std"], about["resize"], *crops)
 
     def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "mean": np.asarray(self.mean).tolist()}
+        return {**vars(self), "mean": self.mean.tolist()}
 
     def whole(self, images: np.ndarray) -> np.ndarray:
-        """uint8 (N, H, W) to float32 (N, 1, R, R), of which crops may be taken."""
-        mean = self.mean if np.ndim(self.mean) == 0 else self._scaled(self.mean[None])[0]
-        return transforms.normalize_batch(self._scaled(images), mean, self.std)
+        """uint8 (N, H, W) to float32 (N, 1, R, R), of which crops may be taken; colour pictures
+        (N, H, W, C) to (N, C, R, R)."""
+        planes = images if images.ndim == 3 else np.moveaxis(images, -1, 1)
+        mean = self._scaled(self.mean) if self.mean.ndim == 2 else self.mean
+        return transforms.normalize_batch(self._scaled(planes), mean, self.std)
 
-    def _scaled(self, images: np.ndarray) -> np.ndarray:  # (N, H, W) -> (N, R, R)
+    def _scaled(self, planes: np.ndarray) -> np.ndarray:  # (..., H, W) -> (..., R, R)
         if self.crop_from is not None:
-            images = transforms.resize_batch(images, self.crop_from)
-            return CenterCrop(self.crop_from)(Tensor(images)).numpy()
-        if self.resize is not None and images.shape[1:] != (self.resize, self.resize):
-            return transforms.resize_batch(images, (self.resize, self.resize))
-        return images
+            planes = transforms.resize_batch(planes, self.crop_from)
+            return CenterCrop(self.crop_from)(Tensor(planes)).numpy()
+        if self.resize is not None:
+            return transforms.resize_batch(planes, (self.resize, self.resize))
+        return planes
 
     def side(self, images: np.ndarray) -> int:
-        """S: how large the network sees images (N, H, W)."""
+        """S: how large the network sees images (N, H, W) or (N, H, W, C)."""
         return self.resize or images.shape[1]
 
     def __call__(self, images: np.ndarray) -> Tensor:
-        """uint8 (N, H, W) to float32 (N, 1, S, S)."""
+        """uint8 (N, H, W) to float32 (N, 1, S, S), (N, H, W, C) to (N, C, S, S)."""
         whole = Tensor(self.whole(images))
         return whole if self.crop_from is None else CenterCrop(self.side(images))(whole)
 
     def views(self, images: np.ndarray) -> tuple[Tensor, ...]:
-        """What a trained network is shown of images (N, H, W): the middle, or if `ten_crop` the
-        corners and the middle, and their mirror images; float32 (N, 1, S, S) each."""
+        """What a trained network is shown of images: the middle, or if `ten_crop` the corners and
+        the middle, and their mirror images; float32 (N, C, S, S) each."""
         if not self.ten_crop:
             return (self(images),)
         return TenCrop(self.side(images))(Tensor(self.whole(images)))
@@ -122,7 +125,7 @@ class TrainingBatches(Dataset):
         return -(-len(self.labels) // self.batch_size)
 
     def of_epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch from step `start` on: images (N, 1, S, S) and labels (N,).
+        """The batches of an epoch from step `start` on: images (N, C, S, S) and labels (N,).
 
         Enlarging images takes long enough to be worth a thread that works ahead.
         """
@@ -134,13 +137,13 @@ class TrainingBatches(Dataset):
 
     def get_batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng([self.seed, self.epoch, int(indices[0]) + 1])
-        x = self.prepare.whole(self.images[indices])  # (N, 1, R, R)
+        x = self.prepare.whole(self.images[indices])  # (N, C, R, R)
         if self.augment:
             x = transforms.augment_batch(x, rng)
         if self.prepare.crop_from is not None:
             x = crop_batch(x, self.prepare.side(self.images), rng)
         if self.lighting is not None:
-            x += self.lighting.colours(len(x), rng) / np.float32(self.prepare.std)
+            x += self.lighting.colours(len(x), rng) / of_channels(self.prepare.std)
         return Tensor(x), Tensor(self.labels[indices])
 
     def __len__(self) -> int:

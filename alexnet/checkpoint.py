@@ -29,7 +29,8 @@ SHOWN = 4  # keys that an error names before it counts the rest
 def save_weights(model: nn.Module, path: FilePath, about: Mapping[str, Any]) -> str:
     """Write the model's state_dict to `path`; returns the file's SHA-256.
 
-    `about` becomes the metadata: for `load_model` it needs `model`, `num_classes`, `in_channels`.
+    `about` becomes the metadata: for `load_model` it needs `model`, `num_classes`, `in_channels`,
+    and `build` where the network was built with more than these.
     The same weights and metadata give the same bytes.
 
     Raises:
@@ -71,6 +72,18 @@ def read(path: FilePath) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
 
 
+def about_of(path: FilePath) -> dict[str, Any]:
+    """What a weights file of this project says of itself; empty for any other file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            said = json.loads((file.metadata() or {}).get(KEY, "{}"))
+    except (SafetensorError, ValueError, OSError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
 def load_weights(model: nn.Module, path: FilePath) -> dict[str, Any]:
     """Fill `model` from a weights file, any safetensors file with its keys; returns the metadata.
 
@@ -104,7 +117,7 @@ def load_model(path: FilePath) -> tuple[nn.Module, dict[str, Any]]:
             f"{path} does not say that it belongs to a network of this project; build the network "
             "and use alexnet.checkpoint.load_weights(net, path)"
         )
-    config = {key: about[key] for key in ("num_classes", "in_channels")}
+    config = {key: about[key] for key in ("num_classes", "in_channels")} | about.get("build", {})
     model = models.get_model(about["model"], **config)
     return model, load_weights(model, path)
 

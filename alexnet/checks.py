@@ -19,8 +19,9 @@ FEW = 8  # images of a dry run
 TARGET_LOSS, MOST_STEPS, WARM_UP = 0.01, 1000, 100
 
 
-def dry_run(trainer: Trainer) -> int:
-    """One step and one evaluation on a few images; says what a run would write."""
+def dry_run(trainer: Trainer, steps: int | None = None) -> int:
+    """One step and one evaluation on a few images; says what a run would write, in how many `steps`
+    an epoch if the trainer has but a few of its images."""
     images, targets = next(trainer.batches.of_epoch(1))
     trainer.model.train()
     loss, right = trainer.train_step(
@@ -29,15 +30,15 @@ def dry_run(trainer: Trainer) -> int:
     count = len(targets[:FEW])
     say(f"one training step on {count} images: loss {loss:.4f}, {right} of {count} right")
     data = trainer.data
+    few = slice(FEW)
     result = evaluate(
-        trainer.model,
-        data.test_images[:FEW],
-        data.test_labels[:FEW],
-        trainer.prepare,
-        trainer.device,
+        trainer.model, data.test_images[few], data.test_labels[few], trainer.prepare, trainer.device
     )
-    say(f"evaluation on {FEW} test images: loss {result.loss:.4f}, accuracy {result.accuracy:.1%}")
-    steps = trainer.batches.steps()
+    count = len(result.targets)
+    say(
+        f"evaluation on {count} test images: loss {result.loss:.4f}, accuracy {result.accuracy:.1%}"
+    )
+    steps = steps or trainer.batches.steps()
     say(
         f"dry run: nothing was written. The run would take {trainer.config.epochs} x {steps:,} "
         f"steps and write config.json, metrics.jsonl, weights and pictures to {trainer.run}"

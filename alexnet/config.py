@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from alexnet.errors import InputError
+from alexnet.folders import FOLDER
 from alexnet.paper import SGD2012
 from alexnet.presets import PRESETS
 from minigrad import nn, optim
@@ -108,6 +109,54 @@ LARGE: dict[str, Any] = {"lr": 0.01}  # for networks that were made for 224 x 22
 ADAM_SMALLER = (
     50  # Adam's steps do not shrink with the gradient: its learning rate must be that much less
 )
+
+
+FREEZING = ("backbone", "none")
+
+
+@dataclass(frozen=True)
+class FineTuning(Config):
+    """The settings of `alexnet finetune`: those of a run, with other defaults, and its own.
+
+    data_dir is the folder of the pictures; weights None are the published ones; resize None is the
+    size that the weights were trained for. A run that has begun says which they are, and what its
+    pictures are cropped from, if they are augmented.
+    """
+
+    model: str = ""
+    dataset: str = FOLDER
+    limit_train: int | None = None
+    epochs: int = 20
+    batch_size: int = 32
+    optimizer: str = "adamw"
+    lr: float = 1e-3
+    weights: str | None = None
+    freeze: str = "backbone"
+    val_fraction: float = 0.2
+
+    @classmethod
+    def chosen(cls, given: Mapping[str, Any]) -> Self:
+        """The defaults, changed by what was given. Weights that are good already are changed with
+        care: if all of them are trained, at a tenth of the learning rate.
+
+        Raises:
+            InputError: the model or the folder is missing, or settings contradict each other.
+        """
+        needed = {"--model": "model", "--data": "data_dir"}
+        missing = [flag for flag, name in needed.items() if not given.get(name)]
+        if missing:
+            raise InputError(f"alexnet finetune needs {' and '.join(missing)}, or --resume RUN")
+        frozen = given.get("freeze", cls.freeze) == "backbone"
+        if frozen and given.get("augment"):
+            raise InputError(
+                "--augment: what a frozen backbone makes of a picture is computed once, so that it "
+                "cannot look different each epoch: leave it out, or add --freeze none"
+            )
+        lr = cls.lr * given.get("batch_size", cls.batch_size) / cls.batch_size
+        if given.get("optimizer", cls.optimizer).startswith("sgd"):
+            lr *= 10  # what SGD takes for a last layer alone
+        config = cls(lr=lr) if frozen else cls(lr=lr / 10, augment=True)
+        return replace(config, **given)
 
 
 def make_optimizer(config: Config, model: nn.Module) -> optim.Optimizer:

@@ -1,9 +1,9 @@
 """Data sets under torchvision's names, and `load`, which chooses what a run trains on.
 
-`FashionMNIST` is for PyTorch listings (one image at a time, PIL images, transforms); `load` is
-for the training loop (whole uint8 arrays, no decoding). Where Fashion-MNIST cannot be had,
-`load("auto")` uses the stand-in of `drawn.py`. How the files are found, fetched and verified is
-in `fashion_mnist.py`.
+`FashionMNIST` and `ImageFolder` are for PyTorch listings (one image at a time, PIL images,
+transforms); `load` is for the training loop (whole uint8 arrays, no decoding). Where Fashion-MNIST
+cannot be had, `load("auto")` uses the stand-in of `drawn.py`. How the files are found, fetched and
+verified is in `fashion_mnist.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from alexnet.fashion_mnist import (
     named_folder,
     read_images_and_labels,
 )
+from alexnet.folders import ImageFolder
+from alexnet.transforms import Level
 from minigrad import Tensor
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "NAMES",
     "DatasetError",
     "FashionMNIST",
+    "ImageFolder",
     "Splits",
     "cache_dir",
     "fashion_mnist_dir",
@@ -126,8 +129,8 @@ class Splits:
     test_images: np.ndarray
     test_labels: np.ndarray
     classes: tuple[str, ...]
-    mean: float
-    std: float
+    mean: Level
+    std: Level
     source: str
     stand_in: bool
 

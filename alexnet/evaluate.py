@@ -6,16 +6,17 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import minigrad
-from alexnet import checkpoint, datasets
+from alexnet import checkpoint, datasets, folders
 from alexnet.batches import Preparation
 from alexnet.console import Progress, say, stopwatch
 from alexnet.environment import STAND_IN, choose_device
 from alexnet.errors import InputError
+from alexnet.folders import FOLDER, Pictures
 from alexnet.layers import align
 from alexnet.report import confusion_matrix
 from alexnet.runs import Run
@@ -91,6 +92,11 @@ class Trained:
     about: dict[str, Any]
     prepare: Preparation
 
+    def pictures(self, files: Sequence[str]) -> Pictures:
+        """Files of any kind as this network was shown them, if it was fine-tuned."""
+        side, grey = self.about["resize"], self.about["in_channels"] == 1
+        return Pictures(files, side, self.prepare.crop_from, grey)
+
 
 def load_trained(run: str, which: str, device: Device) -> Trained:
     """The network in a run folder, its "last" or "best" weights, or in a weights file.
@@ -113,17 +119,17 @@ def command(args: argparse.Namespace) -> int:
     device, device_line = choose_device(args.device or "auto")
     trained = load_trained(args.run, args.weights, device)
     about = trained.about
-    data = datasets.load(args.dataset or about["dataset"], args.data_dir, limit_train=10)
-    name = STAND_IN if data.stand_in else "Fashion-MNIST"
+    find = folder_tested if about["dataset"] == FOLDER else garments_tested
+    data = find(args, trained)
     say(
-        f"testing {about['model']} on {name}",
+        f"testing {about['model']} on {data.name}",
         f"weights   {trained.path}, after epoch {about['epoch']}",
         f"device    {device_line}",
-        f"data      {data.source}; {len(data.test_labels):,} test images",
+        f"data      {data.source}; {len(data.labels):,} test images",
     )
     with stopwatch() as seconds:
         result = evaluate(
-            trained.model, data.test_images, data.test_labels, trained.prepare, device,
+            trained.model, data.images, data.labels, trained.prepare, device,
             ten_crop=trained.prepare.ten_crop,
         )  # fmt: skip
     say("", *class_table(result, data.classes), "")
@@ -131,9 +137,50 @@ def command(args: argparse.Namespace) -> int:
     crops = ", ten crops each," if trained.prepare.ten_crop else ","
     say(
         f"test accuracy {result.accuracy:.2%}, loss {result.loss:.4f}{crops} on all "
-        f"{len(data.test_labels):,} test images of {name}, in {seconds[0]:.1f} s"
+        f"{len(data.labels):,} test images of {data.name}, in {seconds[0]:.1f} s"
     )
     return 0
+
+
+class Tested(NamedTuple):
+    """What `alexnet evaluate` tests on: uint8 images with their classes, and what to call them."""
+
+    images: Any
+    labels: np.ndarray
+    classes: Sequence[str]
+    name: str
+    source: str
+
+
+def garments_tested(args: argparse.Namespace, trained: Trained) -> Tested:
+    """Fashion-MNIST's test images, or the stand-in's."""
+    dataset = args.dataset or trained.about["dataset"]
+    data = datasets.load(dataset, args.data_dir, limit_train=10)
+    name = STAND_IN if data.stand_in else "Fashion-MNIST"
+    return Tested(data.test_images, data.test_labels, data.classes, name, data.source)
+
+
+def folder_tested(args: argparse.Namespace, trained: Trained) -> Tested:
+    """The pictures that a fine-tuned network was tested on, or all of another folder.
+
+    Raises:
+        InputError: Fashion-MNIST was asked for, or no picture can be read.
+    """
+    if args.dataset:
+        raise InputError(f"{trained.path} was trained on a folder of pictures: leave out --dataset")
+    about = trained.about
+    folder = args.data_dir or about["data_dir"]
+    if args.data_dir:
+        half = folders.half_of(folder, about["classes"])
+    else:
+        half = folders.halves(folder, about["val_fraction"], about["seed"]).test
+    pictures = trained.pictures(half.files)
+    kept, skipped = folders.sift(pictures, "reading")
+    folders.say_skipped(skipped)
+    if not len(kept):
+        raise InputError(f"{folder} has no picture that can be read and tested on")
+    pictures = trained.pictures([half.files[i] for i in kept])
+    return Tested(pictures, half.labels[kept], about["classes"], f"pictures in {folder}", folder)
 
 
 def class_table(result: Evaluation, classes: Sequence[str]) -> list[str]:

@@ -26,6 +26,7 @@ PIXELS = {
     "mean-image": "0..255 less the mean image",
 }
 
+
 def lines(config: Config, data: Splits, device_line: str) -> list[str]:
     """What is about to happen. The first line names a stand-in for what it is."""
     on = STAND_IN if data.stand_in else "Fashion-MNIST"
@@ -43,13 +44,27 @@ def lines(config: Config, data: Splits, device_line: str) -> list[str]:
     return [
         f"training {config.model} on {on}, {config.epochs} epochs",
         *([f"preset    {name}: {PRESETS[name].source}"] if name else []),
-        f"device    {device_line}",
-        f"threads   {minigrad.get_num_threads()}; BLAS {environment.blas()}",
+        *machine(device_line),
         f"data      {data.source}",
         f"          {count}; {len(data.test_labels):,} test images{resized}",
+        *steps(config, changes),
+        f"          weights {WEIGHTS[config.init]}; pixels {PIXELS[config.normalize]}",
+    ]
+
+
+def machine(device_line: str) -> list[str]:
+    """What the run is computed with."""
+    return [
+        f"device    {device_line}",
+        f"threads   {minigrad.get_num_threads()}; BLAS {environment.blas()}",
+    ]
+
+
+def steps(config: Config, changes: str) -> list[str]:
+    """How the weights are changed, by which `changes` of the images."""
+    return [
         f"training  {config.optimizer}, lr {config.lr:g} ({config.schedule}), momentum "
         f"{config.momentum:g}, weight decay {config.weight_decay:g}",
-        f"          weights {WEIGHTS[config.init]}; pixels {PIXELS[config.normalize]}",
         f"          batches of {config.batch_size}{changes}, seed {config.seed}",
     ]
 

@@ -2,15 +2,14 @@
 
 A photograph becomes what Fashion-MNIST's pictures are, by the steps with which they were made:
 grey, cut to the garment, 28 pixels long, centred on a square, light on black. A picture of 28 x 28
-is taken as it is.
+is taken as it is. A network that was fine-tuned on a folder of pictures gets their middle, in
+colour.
 """
 
 from __future__ import annotations
 
 import argparse
-import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,8 +17,9 @@ import minigrad
 from alexnet import report
 from alexnet.console import say
 from alexnet.environment import STAND_IN, choose_device
-from alexnet.errors import InputError
 from alexnet.evaluate import load_trained
+from alexnet.folders import FOLDER
+from alexnet.pictures import flattened, readable
 
 SIDE = 28
 SAME = 0.05 * 255  # within 5 % of the corners' grey, a pixel belongs to the background
@@ -31,17 +31,22 @@ def command(args: argparse.Namespace) -> int:
     device, _ = choose_device(args.device or "auto")
     trained = load_trained(args.run, args.weights, device)
     classes = trained.about["classes"]
-    pictures = [read_picture(path, args.invert) for path in args.images]
-    images = np.stack([image for image, _ in pictures])  # (N, 28, 28)
+    if trained.about["dataset"] == FOLDER:
+        images = trained.pictures(args.images)[:]  # (N, S, S, 3)
+        changes = ["the middle of it"] * len(images)
+    else:
+        pictures = [read_picture(path, args.invert) for path in args.images]
+        images = np.stack([image for image, _ in pictures])  # (N, 28, 28)
+        changes = [changes for _, changes in pictures]
     with minigrad.no_grad():
         logits = trained.model(trained.prepare(images).to(device))
     probabilities = logits.softmax(1).cpu().numpy()  # (N, classes)
     if trained.about["stand_in"]:
         say(f"this network was trained on {STAND_IN}")
-    for path, (_, changes), row in zip(args.images, pictures, probabilities, strict=True):
+    for path, change, row in zip(args.images, changes, probabilities, strict=True):
         best = np.argsort(-row, kind="stable")[:TOP]
         named = ", ".join(f"{classes[k]} {row[k]:.1%}" for k in best)
-        say(f"{path} ({changes}): {named}")
+        say(f"{path} ({change}): {named}")
     out = Path(args.out) if args.out else trained.path.parent / "predictions.png"
     names = [Path(path).name for path in args.images]
     report.save_predictions(list(images), names, probabilities, classes, out)
@@ -56,23 +61,11 @@ def read_picture(path: str, invert: str = "auto") -> tuple[np.ndarray, str]:
     white.
 
     Raises:
-        InputError: no such file, no picture, or one so large that it may be an attack.
+        Unreadable: no such file, no picture, or one so large that it may be an attack.
     """
-    from PIL import Image, ImageOps
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
-                upright: Any = ImageOps.exif_transpose(file)
-                size = f"{upright.width} x {upright.height}"
-                grey = _grey(upright)  # (H, W)
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(f"{path}: the picture is too large to be opened safely") from None
-    except Exception as error:  # Pillow's decoders raise almost anything on a damaged file
-        raise InputError(f"{path}: not a picture that can be read ({_first_line(error)})") from None
+    with readable(path) as upright:
+        size = f"{upright.width} x {upright.height}"
+        grey = np.asarray(flattened(upright).convert("L"))  # (H, W)
     background = float(np.median([grey[0, 0], grey[0, -1], grey[-1, 0], grey[-1, -1]]))
     inverted = invert == "yes" or (invert == "auto" and background > 127)
     if grey.shape != (SIDE, SIDE):
@@ -102,20 +95,3 @@ def fit(grey: np.ndarray, background: float) -> np.ndarray:
     top, left = (SIDE - oh) // 2, (SIDE - ow) // 2
     square[top : top + oh, left : left + ow] = np.asarray(small)
     return square
-
-
-def _grey(image: Any) -> np.ndarray:
-    """Brightness as uint8 (H, W), what is transparent as white paper, as in a shop's pictures."""
-    from PIL import Image
-
-    if image.mode[0] in "IF":  # deeper than 8 bits: Pillow would clip, so the brightest is white
-        deep = np.asarray(image, np.float64)
-        return (deep * (255 / max(deep.max(), 1e-9))).clip(0, 255).astype(np.uint8)
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("L"))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

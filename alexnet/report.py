@@ -22,6 +22,7 @@ TRAIN, TEST = "#0072b2", "#d55e00"  # blue and vermilion: told apart by everybod
 GREY = "#8a8a8a"
 TILES = 40  # mistakes in the gallery, the most confident first
 TOP = 5  # classes named a prediction
+DRAWN = 100  # classes of which a matrix of numbers can still be read, and drawn in a second
 ROWS = 20  # of predictions in one picture: a PNG has an end
 
 FilePath = str | PathLike[str]
@@ -104,7 +105,8 @@ def confusion_matrix(targets: np.ndarray, predictions: np.ndarray, n: int) -> np
 def save_confusion(
     matrix: np.ndarray, classes: Sequence[str], png_path: FilePath, csv_path: FilePath | None = None
 ) -> None:
-    """The matrix as a picture (counts; colour is the share of the true class) and as CSV."""
+    """The matrix as a picture (counts; colour is the share of the true class) and as CSV. Of more
+    than DRAWN classes there is the CSV alone."""
     if csv_path is not None:
         with (
             atomic_path(csv_path) as temporary,
@@ -115,8 +117,10 @@ def save_confusion(
             writer.writerows(
                 [name, *row.tolist()] for name, row in zip(classes, matrix, strict=True)
             )
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     n = len(classes)
+    if n > DRAWN:
+        return
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = 2.6 + 0.55 * n
     figure = _figure(side + 0.6, side)
     axes = figure.subplots()

@@ -4,6 +4,7 @@
     metrics.jsonl        an object an epoch
     last.safetensors     the weights as they were last saved
     best.safetensors     those of the epoch with the best test accuracy
+    skipped.csv          pictures that could not be used, and why
     resume.safetensors   what `--resume` needs, until the run has ended
     curves.png confusion.png confusion.csv misclassified.png filters.png   when it has ended
 """
@@ -28,6 +29,7 @@ class Run:
         self.metrics = folder / "metrics.jsonl"
         self.last = folder / "last.safetensors"
         self.best = folder / "best.safetensors"
+        self.skipped = folder / "skipped.csv"
         self.snapshot = folder / "resume.safetensors"
 
     def __str__(self) -> str:

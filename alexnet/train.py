@@ -13,7 +13,7 @@ import argparse
 import math
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -42,13 +42,14 @@ COLUMNS = {
     "images/s": 8,
     "seconds": 7,
 }
+C = TypeVar("C", bound=Config)
 AUXILIARY = 0.3  # weight of the losses of classifiers halfway through a network
 
 
 def command(args: argparse.Namespace) -> int:
     """Run `alexnet train`; returns the exit code."""
     began = time.perf_counter()
-    config, run = resumed_run(args) if args.resume else new_run(args)
+    config, run = resumed_run(args, Config) if args.resume else new_run(args)
     data = datasets.load(config.dataset, config.data_dir, config.limit_train, config.seed)
     device, device_line = environment.choose_device(config.device)
     minigrad.manual_seed(config.seed)
@@ -69,6 +70,11 @@ def command(args: argparse.Namespace) -> int:
     else:
         run.make()
         run.write_config(plan.description(config, data, device_line))
+    return carry_out(trainer, began)
+
+
+def carry_out(trainer: Trainer, began: float) -> int:
+    """The epochs and the pictures of a run that `began` then; returns the exit code."""
     with Interruption() as interruption:
         try:
             result = trainer.train(interruption)
@@ -76,7 +82,7 @@ def command(args: argparse.Namespace) -> int:
             trainer.save_here()
             say(
                 f"stopped in epoch {trainer.epoch} with everything saved; go on with: "
-                f"alexnet train --resume {run}"
+                f"alexnet {trainer.command} --resume {trainer.run}"
             )
             return 130
     digest = trainer.finish(result)
@@ -89,19 +95,25 @@ def new_run(args: argparse.Namespace) -> tuple[Config, Run]:
     return Config.of(given(args), args.full), Run.planned(args.out)
 
 
-def resumed_run(args: argparse.Namespace) -> tuple[Config, Run]:
-    """The settings and the folder of the run to go on with.
+def resumed_run(args: argparse.Namespace, kind: type[C]) -> tuple[C, Run]:
+    """The settings, of this kind, and the folder of the run to go on with.
 
     Raises:
         InputError: no such run, nothing to go on with, or a flag that a resumed run cannot follow.
     """
     run = Run.existing(args.resume)
-    extra = [name for name in given(args) if name not in ("data_dir", "device")]
-    extra += [name for name in ("full", "out", "dry_run", "overfit_batch") if getattr(args, name)]
+    settings = given(args, kind)
+    extra = [name for name in settings if name not in ("data_dir", "device")]
+    switches = ("full", "out", "dry_run", "overfit_batch")
+    extra += [name for name in switches if getattr(args, name, None)]
     if extra:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in extra)
         raise InputError(f"a resumed run keeps its settings: leave out {flags}")
-    config = Config.from_json({**run.read_config(), **given(args)})
+    values = run.read_config()
+    command = "finetune" if "freeze" in values else "train"
+    if command != args.command:
+        raise InputError(f"{run} is a run of another command: alexnet {command} --resume {run}")
+    config = kind.from_json({**values, **settings})
     if not run.snapshot.is_file():
         raise InputError(
             f"{run} is finished: there is nothing to resume"
@@ -111,9 +123,9 @@ def resumed_run(args: argparse.Namespace) -> tuple[Config, Run]:
     return config, run
 
 
-def given(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings that stand on the command line."""
-    names = Config().to_json()
+def given(args: argparse.Namespace, kind: type[Config] = Config) -> dict[str, Any]:
+    """The settings, of this kind, that stand on the command line."""
+    names = kind().to_json()
     return {
         name: value for name, value in vars(args).items() if name in names and value is not None
     }
@@ -160,13 +172,21 @@ class Sums:
 
 
 class Trainer:
-    """A run in progress: the model, and everything that changes with it."""
+    """A run in progress: the model, and everything that changes with it.
+
+    `net`, the network that is written down, and `gallery`, the test images as uint8, are the model
+    and the data's own, unless fine-tuning trains but the end of a network.
+    """
+
+    command = "train"  # what goes on with the run
 
     def __init__(
-        self, config: Config, data: Splits, model: nn.Module, device: Device, run: Run
-    ) -> None:
+        self, config: Config, data: Splits, model: nn.Module, device: Device, run: Run,
+        prepare: Preparation | None = None,
+    ) -> None:  # fmt: skip
         self.config, self.data, self.model, self.device, self.run = config, data, model, device, run
-        self.prepare = Preparation.of(config, data)
+        self.net, self.gallery = model, data.test_images
+        self.prepare = prepare or Preparation.of(config, data)
         self.batches = TrainingBatches(
             data, self.prepare, config.batch_size, config.augment, config.seed, config.lighting
         )
@@ -225,9 +245,7 @@ class Trainer:
         self.optimizer.step()
         return loss.item(), int((logits.detach().argmax(1) == targets).sum().item())
 
-    def test(
-        self, interruption: Interruption, ten_crop: bool = False
-    ) -> tuple[Evaluation, float]:
+    def test(self, interruption: Interruption, ten_crop: bool = False) -> tuple[Evaluation, float]:
         """All test images, and the seconds that took."""
         images, clock = self.data.test_images, time.perf_counter()
         result = evaluate(
@@ -260,10 +278,14 @@ class Trainer:
         is_best = all(row["test_acc"] > earlier["test_acc"] for earlier in self.rows)
         self.rows.append(row)
         self.schedule.after_epoch(row["train_loss"], 1 - row["test_acc"])
-        if is_best:
-            checkpoint.save_weights(self.model, self.run.best, self.about())
         self.epoch, self.step, self.sums = self.epoch + 1, 0, Sums()
         self.run.write_metrics(self.rows)
+        self.save_epoch(is_best)
+
+    def save_epoch(self, is_best: bool) -> None:
+        """Write down the weights of an epoch that has ended."""
+        if is_best:
+            checkpoint.save_weights(self.net, self.run.best, self.about())
         self.save_here()
 
     def finish(self, result: Evaluation) -> str:
@@ -274,14 +296,14 @@ class Trainer:
             result.confusion(), classes, folder / "confusion.png", folder / "confusion.csv"
         )
         report.save_misclassified(
-            self.data.test_images,
+            self.gallery,
             result.targets,
             result.predictions,
             result.probabilities,
             classes,
             folder / "misclassified.png",
         )
-        filters = next(self.model.parameters()).detach().cpu().numpy()  # (O, 1, KH, KW)
+        filters = next(self.net.parameters()).detach().cpu().numpy()  # (O, C, KH, KW)
         report.save_filters(filters, folder / "filters.png")
         self.run.snapshot.unlink(missing_ok=True)
         return checkpoint.sha256(self.run.last)
@@ -308,11 +330,10 @@ class Trainer:
     def not_finite(self, images: Tensor, loss: float) -> RunError:
         """The error for a loss that is no number: where that began, what was kept, what to try."""
         where = layers.first_not_finite(self.model, images) or "no layer, but the loss itself"
-        kept = (
-            f"{self.run.last} of epoch {self.rows[-1]['epoch']} is kept"
-            if self.rows
-            else "no epoch was finished, so no weights were kept"
-        )
+        if self.rows and self.run.last.is_file():
+            kept = f"{self.run.last} of epoch {self.rows[-1]['epoch']} is kept"
+        else:
+            kept = f"{'' if self.rows else 'no epoch was finished, so '}no weights were kept"
         return RunError(
             f"the loss became {loss} in epoch {self.epoch} after step {self.step}: {where}; "
             f"{kept}. Try a smaller --lr (it was {self.config.lr:g})"
@@ -340,7 +361,7 @@ class Trainer:
 
     def save_here(self) -> None:
         """Write down everything, between two steps."""
-        checkpoint.save_weights(self.model, self.run.last, self.about())
+        checkpoint.save_weights(self.net, self.run.last, self.about())
         state = {
             "epoch": self.epoch,
             "step": self.step,

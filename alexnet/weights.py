@@ -20,11 +20,12 @@ import minigrad
 from alexnet.checkpoint import differences_from, sha256
 from alexnet.errors import InputError
 from alexnet.fashion_mnist import cache_dir
-from minigrad import nn
+from minigrad import Tensor, nn
 from minigrad.utils.raw import LoadError
 from minigrad.utils.serialization import FilePath
 
 URL = "https://download.pytorch.org/models/"
+OR_CLASSES = ", or of another number of classes"
 V1 = "IMAGENET1K_V1"  # what torchvision calls the files below: `weights="IMAGENET1K_V1"`
 
 M = TypeVar("M", bound=nn.Module)
@@ -91,7 +92,7 @@ def loadable(build: Callable[..., M]) -> Callable[..., M]:
             config = {**PUBLISHED[name].config, **config}
         model = build(*args, **config)
         if weights is not None:
-            fill(model, weights, PUBLISHED[name].spare if name in PUBLISHED else ())
+            fill(model, read_state(weights), weights, spare_of(name))
         return model
 
     own = inspect.signature(build)  # what help() shows: its parameters, and the two of construct
@@ -102,12 +103,16 @@ def loadable(build: Callable[..., M]) -> Callable[..., M]:
     return construct
 
 
-def fill(model: nn.Module, path: FilePath, spare: tuple[str, ...] = ()) -> None:
-    """Load the state_dict in `path` into `model`; what it has under prefixes in `spare` and the
-    model lacks is left out.
+def spare_of(name: str) -> tuple[str, ...]:
+    """Prefixes of what the network `name` may have in a file and do without."""
+    return PUBLISHED[name].spare if name in PUBLISHED else ()
+
+
+def read_state(path: FilePath) -> dict[str, Tensor]:
+    """The state_dict in a .safetensors, .npz or .pth file.
 
     Raises:
-        InputError: as the constructors of `loadable`. The model is unchanged then.
+        InputError: there is no such file, it cannot be read, or holds something else.
     """
     try:
         state = minigrad.load(path)
@@ -116,14 +121,36 @@ def fill(model: nn.Module, path: FilePath, spare: tuple[str, ...] = ()) -> None:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     _check_state_dict(state, path)
+    return state
+
+
+def fill(
+    model: nn.Module, state: Mapping[str, Tensor], path: FilePath, spare: tuple[str, ...] = (),
+    head: tuple[str, ...] = (),
+) -> None:
+    """Load `state`, which was read from `path`, into `model`. What it has under prefixes in `spare`
+    and the model lacks is left out; what begins with one in `head` stays as it is in the model.
+
+    Raises:
+        InputError: `state` is of another network or another number of classes: says what differs,
+            and what to do. The model is unchanged then.
+    """
     own = model.state_dict()
     state = {key: x for key, x in state.items() if key in own or not key.startswith(spare)}
+    if head:
+        state = {key: x for key, x in state.items() if not key.startswith(head)}
+        state |= {key: x for key, x in own.items() if key.startswith(head)}
+        advice = "Name the network that the file is of by --model"
+    else:
+        advice = (
+            "Build the network that the file is of, with its num_classes=...; for classes of your "
+            "own, replace the last layer after that, or let `alexnet finetune --weights` do both"
+        )
     differences = differences_from(model, state)
     if differences:
         raise InputError(
-            f"{path} holds the weights of another network, or of another number of classes: "
-            f"{'; '.join(differences)}. Build the network that the file is of, with its "
-            "num_classes=...; for classes of your own, replace the last layer after that"
+            f"{path} holds the weights of another network{'' if head else OR_CLASSES}: "
+            f"{'; '.join(differences)}. {advice}"
         )
     model.load_state_dict(state)
 

@@ -7,7 +7,13 @@ may be; then `basic.py`, `geometry.py`, `colour.py` and `crops.py`.
 """
 
 from alexnet.transforms.basic import Compose, Lambda, Normalize, ToPILImage, ToTensor
-from alexnet.transforms.batches import augment_batch, normalize_batch, resize_batch
+from alexnet.transforms.batches import (
+    Level,
+    augment_batch,
+    normalize_batch,
+    of_channels,
+    resize_batch,
+)
 from alexnet.transforms.colour import ColorJitter, Grayscale
 from alexnet.transforms.crops import FiveCrop, Lighting, TenCrop, crop_batch
 from alexnet.transforms.geometry import (
@@ -29,6 +35,7 @@ __all__ = [
     "Grayscale",
     "InterpolationMode",
     "Lambda",
+    "Level",
     "Lighting",
     "Normalize",
     "RandomCrop",
@@ -43,5 +50,6 @@ __all__ = [
     "augment_batch",
     "crop_batch",
     "normalize_batch",
+    "of_channels",
     "resize_batch",
 ]

@@ -1,6 +1,7 @@
 """The same for whole batches, without decoding or copying: what the training loop uses.
 
-Arrays are uint8 (N, H, W). `resize_batch` is Pillow's arithmetic, and `Resize` uses it as well.
+Arrays are uint8 (N, H, W) or (N, C, H, W). `resize_batch` is Pillow's arithmetic, and `Resize` uses
+it as well.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from functools import lru_cache
 import numpy as np
 
 from alexnet.transforms.image import pair
+
+Level = float | Sequence[float] | np.ndarray  # of brightness: of all channels, or one for each
 
 
 def augment_batch(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -25,18 +28,25 @@ def augment_batch(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-def normalize_batch(images: np.ndarray, mean: float | np.ndarray, std: float) -> np.ndarray:
-    """`(images / 255 - mean) / std`: uint8 (N, H, W) to float32 (N, 1, H, W).
+def normalize_batch(images: np.ndarray, mean: Level, std: Level) -> np.ndarray:
+    """`(images / 255 - mean) / std`: uint8 (N, H, W) or (N, C, H, W) to float32 (N, C, H, W).
 
-    `mean` is a number or an image (H, W).
+    `mean` may be an image (H, W), too.
 
     In float32 and in the order of ToTensor and Normalize, so that both ways give the same numbers.
     """
-    out = images.astype(np.float32)
+    planes = images[:, None] if images.ndim == 3 else images
+    out = planes.astype(np.float32, order="C")  # (N, C, H, W)
     out /= 255
-    out -= mean
-    out /= std
-    return out[:, None]  # (N, 1, H, W)
+    out -= of_channels(mean)
+    out /= of_channels(std)
+    return out
+
+
+def of_channels(level: Level) -> np.ndarray:
+    """float32 that fits images (N, C, H, W): (), or (C, 1, 1), or (H, W) as it is."""
+    levels = np.asarray(level, np.float32)
+    return levels[:, None, None] if levels.ndim == 1 else levels
 
 
 def resize_batch(images: np.ndarray, size: int | Sequence[int]) -> np.ndarray:
@@ -47,7 +57,8 @@ def resize_batch(images: np.ndarray, size: int | Sequence[int]) -> np.ndarray:
     weights to 22 bits and the pixels after each of the two passes; in float64 all these sums are
     exact, so the result is Pillow's to the bit. (From version 13, Pillow takes the vertical pass
     first where the height shrinks much more than the width; there a pixel can differ by one.)
-    Float images are resized by the same weights, not rounded.
+    Float images are resized by the same weights, not rounded. Images of that size already are
+    returned as they are.
 
     Raises:
         TypeError: the images are neither uint8 nor of a floating type.
@@ -59,6 +70,8 @@ def resize_batch(images: np.ndarray, size: int | Sequence[int]) -> np.ndarray:
     exact = images.dtype == np.uint8
     if not exact and images.dtype.kind != "f":
         raise TypeError(f"[Resize] expected uint8 or float images, got {images.dtype}")
+    if (oh, ow) == (h, w):
+        return images
     across, down = _weights(w, ow, exact), _weights(h, oh, exact)  # (OW, W), (OH, H)
     out = np.empty((*images.shape[:-2], oh, ow), images.dtype)
     half = 0.5 if exact else 0.0  # rounds, together with the cast to uint8 (nothing is negative)

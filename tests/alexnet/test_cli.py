@@ -447,8 +447,9 @@ def test_a_defect_is_one_line_and_the_traceback_on_request(capsys, monkeypatch):
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["train"], ["evaluate"], ["predict"], ["export"], ["summary"], ["bench"], ["info"]],
-)
+    [[], ["train"], ["finetune"], ["evaluate"], ["predict"], ["export"], ["summary"], ["bench"],
+     ["info"]],
+)  # fmt: skip
 def test_help(capsys, command):
     with pytest.raises(SystemExit) as exit:
         main([*command, "--help"])

@@ -84,13 +84,15 @@ def test_how_they_print():
     assert repr(transforms.Lighting(0.1, [0.5], [[1]])) == "Lighting(alphastd=0.1, eigval=[0.5])"
 
 
-def test_batches_are_cropped_anywhere_and_each_image_elsewhere():
-    images = np.arange(6 * 7).reshape(1, 1, 6, 7).repeat(400, axis=0)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_batches_are_cropped_anywhere_and_each_image_elsewhere(channels):
+    image = np.arange(6 * 7).reshape(1, 1, 6, 7)
+    images = np.tile(image, (400, channels, 1, 1)) + 100 * np.arange(channels)[:, None, None]
     crops = transforms.crop_batch(images, 4, np.random.default_rng(0))
-    assert crops.shape == (400, 1, 4, 4)
+    assert crops.shape == (400, channels, 4, 4)
     corners = crops[:, 0, 0, 0]  # 7 top + left
-    window = images[:, 0, :4, :4] + corners[:, None, None]
-    np.testing.assert_array_equal(crops[:, 0], window)
+    window = images[:, :, :4, :4] + corners[:, None, None, None]
+    np.testing.assert_array_equal(crops, window)
     assert set(corners) == {7 * top + left for top in range(3) for left in range(4)}
 
 

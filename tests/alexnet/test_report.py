@@ -175,6 +175,13 @@ def test_the_csv_holds_the_matrix(tmp_path):
     assert rows == [["true \\ predicted", "a,b", "Füße"], ["a,b", "5", "0"], ["Füße", "2", "3"]]
 
 
+def test_more_classes_than_can_be_drawn_are_in_the_csv(tmp_path):
+    n = report.DRAWN + 1
+    report.save_confusion(np.eye(n, dtype=int), ["x"] * n, tmp_path / "c.png", tmp_path / "c.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["c.csv"]
+    assert len((tmp_path / "c.csv").read_text().splitlines()) == n + 1
+
+
 def test_a_class_that_never_occurs_is_no_division_by_zero(tmp_path):
     report.save_confusion(np.array([[0, 0], [1, 1]]), ["x", "$y$"], tmp_path / "c.png")
     report.save_confusion(np.zeros((2, 2), int), ["x", "$y_$"], tmp_path / "c.png")

@@ -115,6 +115,20 @@ def test_normalizing_equals_to_tensor_and_normalize(rng):
         np.testing.assert_array_equal(one(image).numpy(), expected)
 
 
+def test_colour_batches_are_mirrored_and_normalized_as_single_pictures_are(rng):
+    images = rng.integers(0, 256, (6, 20, 24, 3), dtype=np.uint8)
+    planes = np.moveaxis(images, -1, 1)  # (N, C, H, W)
+    mirrored = augment_batch(planes, np.random.default_rng(2))
+    for image, result in zip(planes, mirrored, strict=True):
+        assert (result == image).all() or (result == image[..., ::-1]).all()
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    out = normalize_batch(planes, mean, std)
+    assert out.shape == (6, 3, 20, 24) and out.dtype == np.float32 and out.flags.c_contiguous
+    one = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, std)])
+    for image, expected in zip(images, out, strict=True):
+        np.testing.assert_array_equal(one(image).numpy(), expected)
+
+
 # ------------------------------------------------------------------------------ one image at a time
 
 

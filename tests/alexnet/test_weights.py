@@ -150,7 +150,7 @@ def test_another_number_of_classes_is_said_with_both_shapes(tmp_path):
         f"{tmp_path / 'x.pth'} holds the weights of another network, or of another number of "
         "classes: of another shape fc.weight (7, 32) instead of (5, 32), fc.bias (7,) instead of "
         "(5,). Build the network that the file is of, with its num_classes=...; for classes of "
-        "your own, replace the last layer after that"
+        "your own, replace the last layer after that, or let `alexnet finetune --weights` do both"
     )
 
 
