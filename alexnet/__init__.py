@@ -9,6 +9,11 @@ The command is `alexnet` (or `python -m alexnet`). Reading order: models/alexnet
 train.py; `__main__.py` lists the flags.
 """
 
+import sys
+
 from alexnet import datasets, interchange, models, transforms
+from minigrad.missing import explain_missing_names
 
 __all__ = ["datasets", "interchange", "models", "transforms"]
+
+explain_missing_names(sys.modules[__name__], datasets, models, transforms)

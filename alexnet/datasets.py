@@ -25,7 +25,8 @@ from alexnet.fashion_mnist import (
     read_images_and_labels,
 )
 from alexnet.folders import ImageFolder
-from alexnet.transforms import Level
+from alexnet.transforms.batches import Level
+from minigrad import Tensor
 
 __all__ = [
     "CLASSES",
@@ -63,7 +64,7 @@ class FashionMNIST:
     `root` is the folder above `FashionMNIST/raw`, or the folder of the four files itself; without
     it they are searched for as `fashion_mnist_dir` does.
 
-    Attributes: `data` uint8 (N, 28, 28) and `targets` int64 (N,), both NumPy arrays; `classes`,
+    Attributes: `data` uint8 (N, 28, 28) and `targets` int64 (N,), both Tensors; `classes` and
     `class_to_idx`. N is 60,000 (`train=True`) or 10,000.
 
     Raises:
@@ -94,7 +95,8 @@ class FashionMNIST:
         self.target_transform = target_transform
         self.classes = list(CLASSES)
         self.class_to_idx = {name: index for index, name in enumerate(CLASSES)}
-        self.data, self.targets = read_images_and_labels(folder, train)
+        images, labels = read_images_and_labels(folder, train)
+        self.data, self.targets = Tensor(images), Tensor(labels)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -102,8 +104,8 @@ class FashionMNIST:
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         from PIL import Image
 
-        image: Any = Image.fromarray(self.data[index])
-        target: Any = int(self.targets[index])
+        image: Any = Image.fromarray(self.data[index].numpy())
+        target: Any = self.targets[index].item()
         if self.transform is not None:
             image = self.transform(image)
         if self.target_transform is not None:

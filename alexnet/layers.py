@@ -47,10 +47,12 @@ class Layer:
         none.
 
         Conv2d: N O OH OW outputs of C/groups KH KW products each; Linear: N O outputs of C
-        products.
+        products; ConvTranspose2d: N C H W inputs, each in O/groups KH KW products.
         """
-        if isinstance(self.module, (nn.Conv2d, nn.Linear)):
+        if isinstance(self.module, (nn.Conv1d, nn.Conv2d, nn.Linear)):
             return prod(self.output_shape) * prod(self.module.weight.shape[1:])
+        if isinstance(self.module, (nn.ConvTranspose1d, nn.ConvTranspose2d)):
+            return prod(self.input_shape) * prod(self.module.weight.shape[1:])
         return 0
 
 

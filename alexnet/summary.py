@@ -111,13 +111,24 @@ def wait(device: Device) -> None:
 
 
 def algorithm(layer: Layer) -> str:
-    """How the CPU computes a convolution; where gx takes another way, "forward, gx"."""
+    """How the CPU computes a convolution; where gx takes another way, "forward, gx".
+
+    A transposed convolution is that of the other direction: gx is the convolution, y its gradient.
+    """
     conv = layer.module
-    if not isinstance(conv, nn.Conv2d) or conv.weight.device.type != "cpu":
+    kinds = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+    if not isinstance(conv, kinds) or conv.weight.device.type != "cpu":
         return ""
-    pad = resolve_padding(conv.padding, conv.kernel_size, conv.stride, conv.dilation)
-    options = (tuple(conv.weight.shape), conv.stride, pad, conv.dilation, conv.groups)
-    shapes = layer.output_shape, layer.input_shape
+
+    def wide(sizes: tuple[int, ...], height: int) -> Any:
+        """Sizes of images as they are, those of sequences with a height."""
+        return (*sizes[:-1], height, sizes[-1]) if conv.dims == 1 else sizes
+
+    stride, dilation = wide(conv.stride, 1), wide(conv.dilation, 1)
+    padding = conv.padding if isinstance(conv.padding, str) else wide(conv.padding, 0)
+    pad = resolve_padding(padding, wide(conv.kernel_size, 1), stride, dilation)
+    options = (wide(tuple(conv.weight.shape), 1), stride, pad, dilation, conv.groups)
+    shapes = wide(layer.output_shape, 1), wide(layer.input_shape, 1)
     names = [backends.conv.choose(conv.weight.array.dtype, shape, *options) for shape in shapes]
     return ", ".join(dict.fromkeys(names))
 

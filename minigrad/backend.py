@@ -173,6 +173,20 @@ _generators = _Generators()
 _generators.seed = int(np.random.SeedSequence().generate_state(1)[0])  # unseeded runs differ
 
 
+class Generator(np.random.Generator):
+    """A generator of one's own, for what takes `generator=`: `Generator().manual_seed(42)`."""
+
+    def __init__(self, device: Device | str = "cpu") -> None:
+        if Device(device).type != "cpu":
+            raise NotImplementedError("[Generator] only the CPU has generators of one's own")
+        super().__init__(np.random.PCG64(0))
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Begin anew from `seed`."""
+        self.bit_generator.state = np.random.PCG64(seed).state
+        return self
+
+
 def generator(device: Device | str = "cpu") -> Any:
     """The generator from which everything random on `device` is drawn."""
     return _generators.get(Device(device))

@@ -60,8 +60,9 @@ def from_dlpack(other: Any) -> Tensor:
     return Tensor(backend.cupy().from_dlpack(other))
 
 
-def _size(size: tuple[Any, ...]) -> tuple[Int, ...]:
-    """`zeros(2, 3)` and `zeros((2, 3))` mean the same."""
+def _size(sizes: tuple[Any, ...], size: Any = ()) -> tuple[Int, ...]:
+    """`zeros(2, 3)`, `zeros((2, 3))` and `zeros(size=(2, 3))` mean the same."""
+    size = sizes or (size,)
     if len(size) == 1 and isinstance(size[0], (tuple, list)):
         return tuple(size[0])
     return tuple(Int(n) for n in size)
@@ -77,23 +78,25 @@ def full(
 
 
 def zeros(
-    *size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False
+    *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: Bool = False
 ) -> Tensor:
     """Zeros, float32 unless a dtype is given."""
-    array = kernels.cpu.zeros(_size(size), dtype or dtypes.DEFAULT)
+    array = kernels.cpu.zeros(_size(sizes, size), dtype or dtypes.DEFAULT)
     return _place(array, None, device, requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False) -> Tensor:
+def ones(
+    *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: Bool = False
+) -> Tensor:
     """Ones, float32 unless a dtype is given."""
-    return _place(np.ones(_size(size), dtype or dtypes.DEFAULT), None, device, requires_grad)
+    return _place(np.ones(_size(sizes, size), dtype or dtypes.DEFAULT), None, device, requires_grad)
 
 
 def empty(
-    *size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False
+    *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: Bool = False
 ) -> Tensor:
     """Memory that holds anything, to be written before it is read."""
-    array = kernels.cpu.empty(_size(size), dtype or dtypes.DEFAULT)
+    array = kernels.cpu.empty(_size(sizes, size), dtype or dtypes.DEFAULT)
     return _place(array, None, device, requires_grad)
 
 
@@ -150,16 +153,27 @@ def _drawn(draw: str, size: tuple[Any, ...], dtype: Any, device: Any, grad: Bool
     return Tensor(array.astype(dtype, copy=False), grad)
 
 
-def rand(*size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False) -> Tensor:
+def rand(
+    *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: Bool = False
+) -> Tensor:
     """Uniform in [0, 1)."""
-    return _drawn("random", size, dtype, device, requires_grad)
+    return _drawn("random", _size(sizes, size), dtype, device, requires_grad)
 
 
 def randn(
-    *size: Any, dtype: Any = None, device: Any = None, requires_grad: Bool = False
+    *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: Bool = False
 ) -> Tensor:
     """Normal, mean 0, variance 1."""
-    return _drawn("standard_normal", size, dtype, device, requires_grad)
+    return _drawn("standard_normal", _size(sizes, size), dtype, device, requires_grad)
+
+
+def normal(
+    mean: Float, std: Float, size: Sequence[Int], *, dtype: Any = None, device: Any = None,
+    requires_grad: Bool = False,
+) -> Tensor:
+    """Normal, with this mean and standard deviation."""
+    drawn = randn(size=size, dtype=dtype, device=device).mul_(std).add_(mean)
+    return drawn.requires_grad_(requires_grad)
 
 
 def randint(

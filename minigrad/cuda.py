@@ -29,6 +29,12 @@ def synchronize(device: Any = "cuda") -> None:
     backend.cupy().cuda.Device(Device(device).index).synchronize()
 
 
+def empty_cache() -> None:
+    """Give the memory back that is kept for later use."""
+    if is_available():
+        backend.cupy().get_default_memory_pool().free_all_blocks()
+
+
 def manual_seed(seed: int) -> None:
     """As `minigrad.manual_seed`: all devices are seeded together."""
     backend.manual_seed(seed)

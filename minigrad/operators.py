@@ -107,6 +107,7 @@ class Operators:
     amax, amin, argmax, argmin = map(_method, ("amax", "amin", "argmax", "argmin"))
 
     reshape, view, permute, expand = map(_of_sizes, ("reshape", "view", "permute", "expand"))
+    repeat = _of_sizes("repeat")
     flatten, unflatten, squeeze, unsqueeze = map(
         _method, ("flatten", "unflatten", "squeeze", "unsqueeze")
     )

@@ -16,6 +16,7 @@ import numpy as np
 
 from minigrad import backend, dtypes
 from minigrad.backend import Array, Device
+from minigrad.missing import MissingName
 from minigrad.operators import Operators
 
 
@@ -148,6 +149,9 @@ class Tensor(Operators):
         from minigrad import printing
 
         return printing.tensor_repr(self)
+
+    def __getattr__(self, name: str) -> Any:  # called where there is no such attribute
+        raise MissingName(f"'{type(self).__name__}' object", name, lambda: dir(self))
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if not self.ndim else format(repr(self), spec)

@@ -25,6 +25,7 @@ from minigrad.ops.matmul import Linear, MatMul
 from minigrad.ops.norm import BatchNorm, LocalResponseNorm
 from minigrad.ops.pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from minigrad.ops.reduce import Mean, Sum
+from minigrad.ops.select import Clamp, Maximum
 from minigrad.ops.shape import Concatenate, Pad, Permute, Reshape
 from minigrad.ops.softmax import LogSoftmax, Softmax
 
@@ -234,7 +235,8 @@ NAMES: dict[type[Function], str] = {
     elementwise.Sigmoid: "Sigmoid", elementwise.Tanh: "Tanh", elementwise.Exp: "Exp",
     elementwise.Log: "Log", elementwise.Sqrt: "Sqrt", elementwise.Abs: "Abs",
     elementwise.Neg: "Neg", elementwise.Add: "Add", elementwise.Sub: "Sub",
-    elementwise.Mul: "Mul", elementwise.Div: "Div", elementwise.Pow: "Pow", MatMul: "MatMul",
+    elementwise.Mul: "Mul", elementwise.Div: "Div", elementwise.Pow: "Pow",
+    elementwise.Sin: "Sin", elementwise.Cos: "Cos", MatMul: "MatMul",
 }
 
 
@@ -244,6 +246,22 @@ def same(name: str) -> Callable[..., Value]:
 
 
 WRITERS.update({kind: same(name) for kind, name in NAMES.items()})
+
+
+@writes(elementwise.Square)
+def square(step: Step, x: Value) -> Value:
+    return step("Mul", x, x)
+
+
+@writes(Maximum)
+def maximum(step: Step, a: Value, b: Value, *, largest: bool) -> Value:
+    return step("Max" if largest else "Min", a, b)
+
+
+@writes(Clamp)
+def clamp(step: Step, x: Value, lo: Value | None, hi: Value | None) -> Value:
+    y = x if lo is None else step("Max", x, lo)
+    return y if hi is None else step("Min", y, hi)
 
 
 @writes(elementwise.ReLU)

@@ -259,6 +259,8 @@ def unary(name: str, compute: Callable[[Any], Any]) -> None:
 unary("Relu", F.relu)
 unary("Sigmoid", F.sigmoid)
 unary("Tanh", F.tanh)
+unary("Sin", minigrad.sin)
+unary("Cos", minigrad.cos)
 unary("Exp", minigrad.exp)
 unary("Log", minigrad.log)
 unary("Sqrt", minigrad.sqrt)
@@ -272,12 +274,22 @@ def LeakyRelu(x: Tensor, *, alpha: float = 0.01) -> Tensor:
     return F.leaky_relu(x, alpha)
 
 
-@operator
-def Sum(*tensors: Tensor) -> Tensor:
-    total = tensors[0]
-    for x in tensors[1:]:
-        total = OPERATORS["Add"](total, x)
-    return total
+def several(name: str, compute: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """An operator of any number of tensors that broadcast, two by two."""
+
+    def function(*tensors: Tensor) -> Tensor:
+        total = tensors[0]
+        for x in tensors[1:]:
+            room(np.broadcast_shapes(total.shape, x.shape))
+            total = compute(total, x)
+        return total
+
+    OPERATORS[name] = function
+
+
+several("Sum", minigrad.add)
+several("Max", minigrad.maximum)
+several("Min", minigrad.minimum)
 
 
 def reduction(

@@ -27,14 +27,15 @@ class ShapeError(ValueError, RuntimeError):
 
 
 def pair(value: Any, name: str) -> Pair:
-    """`(h, w)` from an integer that stands for both, or from two integers.
+    """`(h, w)` from an integer that stands for both, alone or in a tuple, or from two integers.
 
     `name` opens the error message: `pair(stride, "[conv2d] stride")`.
 
     Raises:
-        ValueError: value is neither an integer nor two integers.
+        ValueError: value is none of these.
     """
-    items = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    items = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    items = items * 2 if len(items) == 1 else items
     try:
         if len(items) == 2 and not any(isinstance(item, bool) for item in items):
             return operator.index(items[0]), operator.index(items[1])

@@ -89,6 +89,12 @@ class Sequential(_Numbered):
             input = module(input)
         return input
 
+    def __add__(self, other: Sequential) -> Sequential:
+        """The modules of both, numbered anew."""
+        if not isinstance(other, Sequential):
+            return NotImplemented
+        return Sequential(*self, *other)
+
     def _part(self, part: slice) -> Sequential:
         return type(self)(OrderedDict(list(self._modules.items())[part]))
 

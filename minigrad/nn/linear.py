@@ -1,6 +1,6 @@
 """The fully connected layer: the simplest layer, and the pattern of all others.
 
-A layer holds parameters and options; what it computes is a function of `functional.py`.
+A layer holds parameters and options; what it computes is a function of `functional`.
 Next: `conv.py`, then `container.py`, which strings layers together.
 """
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from minigrad import backend
 from minigrad.autograd import no_grad
+from minigrad.missing import MissingName
 from minigrad.nn.parameter import Parameter
 from minigrad.tensor import Tensor
 
@@ -141,7 +142,7 @@ class Module:
             registry = self.__dict__.get(kind, ())
             if name in registry:
                 return registry[name]
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        raise MissingName(f"'{type(self).__name__}' object", name, lambda: _names(self))
 
     def __delattr__(self, name: str) -> None:
         for kind in _KINDS:
@@ -367,7 +368,7 @@ class Module:
                     f'While copying the parameter named "{key}", expected a tensor or an array of '
                     f"numbers but received {type(state_dict[key])}"
                 )
-            elif array.shape != own[key].shape:
+            elif not hasattr(own[key], "materialize") and array.shape != own[key].shape:  # not lazy
                 problems.append(
                     f"size mismatch for {key}: copying a param with shape {tuple(array.shape)} "
                     f"from checkpoint, the shape in current model is {tuple(own[key].shape)}."
@@ -408,6 +409,14 @@ def _check_kind(kind: str, name: str, value: Any) -> None:
             f"cannot assign '{type(value).__name__}' as {kind[1:-1]} '{name}' "
             f"({_KINDS[kind].__name__} or None expected)"
         )
+
+
+def _names(module: Module) -> list[str]:
+    """Its attributes, and the paths of all modules and tensors below it."""
+    if "_modules" not in module.__dict__:
+        return []  # before Module.__init__()
+    below = (path for path, _ in module.named_modules())
+    return [*dir(module), *below, *module.state_dict(keep_vars=True)]
 
 
 class RemovableHandle:

@@ -50,12 +50,46 @@ class Unflatten(Module):
 class ZeroPad2d(Module):
     """Zeros around (..., H, W): one width for all sides, or (left, right, top, bottom)."""
 
+    mode = "constant"
+
     def __init__(self, padding: int | tuple[int, int, int, int]) -> None:
         super().__init__()
         self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.pad(input, self.padding)
+        return F.pad(input, self.padding, self.mode)
 
     def extra_repr(self) -> str:
         return str(self.padding)
+
+
+class ReflectionPad2d(ZeroPad2d):
+    """A mirror image around (N, C, H, W), in which the edge itself is not repeated."""
+
+    mode = "reflect"
+
+
+class ReplicationPad2d(ZeroPad2d):
+    """The edge repeated around (N, C, H, W)."""
+
+    mode = "replicate"
+
+
+class CircularPad2d(ZeroPad2d):
+    """The other side's pixels around (N, C, H, W), as if it were the surface of a ring."""
+
+    mode = "circular"
+
+
+class ConstantPad2d(ZeroPad2d):
+    """One value around (..., H, W)."""
+
+    def __init__(self, padding: int | tuple[int, int, int, int], value: float) -> None:
+        super().__init__(padding)
+        self.value = value
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.pad(input, self.padding, value=self.value)
+
+    def extra_repr(self) -> str:
+        return f"padding={self.padding}, value={self.value}"

@@ -20,7 +20,7 @@ from minigrad.ops.elementwise import (
     tanh,
 )
 from minigrad.ops.index import gather, getitem, index_put, index_select
-from minigrad.ops.loss import cross_entropy, mse_loss, nll_loss
+from minigrad.ops.loss import nll_loss
 from minigrad.ops.matmul import addmm, bmm, linear, matmul, mm, outer
 from minigrad.ops.norm import batch_norm, local_response_norm
 from minigrad.ops.order import argsort, sort, topk
@@ -34,7 +34,15 @@ from minigrad.ops.rounding import ceil, div, floor, floor_divide, round, sign, t
 from minigrad.ops.scan import cumsum, prod
 from minigrad.ops.select import clamp, clip, masked_fill, maximum, minimum, where
 from minigrad.ops.shape import (
-    cat, chunk, expand, flatten, pad, permute, reshape, split, squeeze, stack, t, transpose,
+    cat, chunk, expand, flatten, pad, permute, repeat, reshape, split, squeeze, stack, t, transpose,
     unbind, unflatten, unsqueeze, view,
 )
 from minigrad.ops.softmax import log_softmax, logsumexp, softmax
+from minigrad.ops.spelling import numpys_names as _numpys_names
+
+for _name in (
+    "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "cat", "cumsum", "flip",
+    "logsumexp", "max", "mean", "min", "norm", "prod", "sort", "softmax", "squeeze", "stack", "std",
+    "sum", "unsqueeze", "var",
+):
+    globals()[_name] = _numpys_names(globals()[_name])

@@ -50,6 +50,38 @@ class Conv2d(Function):
         return gx, gw, gb
 
 
+class ConvTranspose2d(Function):
+    """`Conv2d` with forward and input gradient exchanged:  y = b + x spread through w.
+
+    So dL/dx = w * g is a convolution of g, and dL/dw is that convolution's, whose input was g and
+    whose output's gradient was x. The convolution that maps (OH, OW) to (H, W) has PH - (output
+    padding) zeros below, so that its windows are exactly H, and as many columns fewer at the right.
+    """
+
+    def forward(
+        self, x: Array, w: Array, b: Array | None, *, y_shape: tuple[int, ...], stride: Pair,
+        pad: Pad, dilation: Pair, groups: int,
+    ) -> Array:  # (N, C, H, W), (C, O/groups, KH, KW), (O,) -> (N, O, OH, OW)
+        needs_x, needs_w, _ = self.needs_input_grad
+        self.save_for_backward(x if needs_w else None, w if needs_x else None)
+        self.w_shape, self.options = w.shape, (stride, pad, dilation, groups)
+        k = kernels.of(x)
+        y = k.conv2d_backward_input(x, w, y_shape, *self.options)
+        return y if b is None else k.add(y, b[:, None, None])
+
+    def backward(self, g: Array) -> tuple[Array | None, Array | None, Array | None]:
+        x, w = self.saved_tensors
+        k = kernels.of(g)
+        gx = gw = gb = None
+        if self.needs_input_grad[0]:
+            gx = k.conv2d(g, w, None, *self.options)
+        if self.needs_input_grad[1]:
+            gw = k.conv2d_backward_weight(x, g, self.w_shape, *self.options)
+        if self.needs_input_grad[2]:
+            gb = k.sum_over_channels(g)
+        return gx, gw, gb
+
+
 class Unfold(Function):
     """Windows as columns (im2col);  dL/dx adds each column's gradient back where it was read."""
 

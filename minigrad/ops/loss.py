@@ -1,13 +1,12 @@
-"""Losses: what training makes small.
+"""Losses with a derivative of their own: the likelihood of a class, and of a yes or no.
 
-Cross-entropy is log-softmax followed by `NLLLoss`, the negative log-likelihood of the right class;
-everything else about it (smoothing, class probabilities) is built from elementwise operations, and
-autograd differentiates it.
+Those built from elementwise operations, which autograd differentiates, are in
+`nn/functional/loss.py`; cross-entropy is there, too: log-softmax followed by `NLLLoss`.
 """
 
 from __future__ import annotations
 
-from minigrad import backend, dtypes, kernels, ops
+from minigrad import backend, dtypes, kernels
 from minigrad.autograd import Function
 from minigrad.backend import Array
 from minigrad.kernels.geometry import ShapeError
@@ -56,15 +55,36 @@ class NLLLoss(Function):
         return gx, None, None
 
 
+class BCELoss(Function):
+    """l = -t ln x - (1 - t) ln(1 - x);  dL/dx = g (x - t) / (x (1 - x)), dL/dt = g ln((1 - x) / x).
+
+    PyTorch's bounds: no logarithm is below -100, and x (1 - x) not below 1e-12.
+    """
+
+    def forward(self, x: Array, t: Array) -> Array:
+        self.save_for_backward(x, t)
+        return kernels.of(x).fused(lambda xp, x, t: (
+            (t - 1) * xp.maximum(xp.log1p(-x), -100) - t * xp.maximum(xp.log(x), -100)
+        ), x, t)
+
+    def backward(self, g: Array) -> tuple[Array | None, Array | None]:
+        x, t = self.saved_tensors
+        k = kernels.of(g)
+        gx = gt = None
+        if self.needs_input_grad[0]:
+            gx = k.fused(
+                lambda xp, g, x, t: g * (x - t) / xp.maximum(x * (1 - x), 1e-12), g, x, t
+            )
+        if self.needs_input_grad[1]:
+            gt = k.fused(lambda xp, g, x: g * (
+                xp.maximum(xp.log1p(-x), -100) - xp.maximum(xp.log(x), -100)
+            ), g, x)
+        return gx, gt
+
+
 def _check_reduction(name: str, reduction: str) -> None:
     if reduction not in REDUCTIONS:
         raise ValueError(f"[{name}] {reduction!r} is not a valid value for reduction: {REDUCTIONS}")
-
-
-def _reduce(loss: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return loss
-    return ops.mean(loss) if reduction == "mean" else ops.sum(loss)
 
 
 def nll_loss(
@@ -115,77 +135,3 @@ def _check_classes(name: str, input: Tensor, target: Tensor, ignore_index: int) 
                 f"[{name}] target {int(wrong.flat[0])} is out of bounds for {input.shape[1]} "
                 "classes"
             )
-
-
-def cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    """The cross-entropy between softmax(input) and the target.
-
-    Shapes: input (N, C), (N, C, d1, ...) or (C,), raw scores; target either class indices (input's
-    shape without C) or class probabilities (input's shape, floating point); weight (C,).
-
-    Args:
-        label_smoothing: mixes the target with this much of the uniform distribution.
-
-    Source: PyTorch, `torch.nn.functional.cross_entropy`.
-    """
-    _check_reduction("cross_entropy", reduction)
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(f"[cross_entropy] label_smoothing must be in 0..1, got {label_smoothing}")
-    if not input.ndim:
-        raise ShapeError("[cross_entropy] input needs a dimension of classes, got shape ()")
-    channel = 0 if input.ndim == 1 else 1
-    logp = ops.log_softmax(input, channel)
-    if target.shape == input.shape and target.is_floating_point():
-        return _probabilities(logp, target, weight, channel, reduction, label_smoothing)
-    hard = nll_loss(logp, target, weight, ignore_index, reduction)
-    if not label_smoothing:
-        return hard
-    # The uniform part: -sum_c w_c log p_c / C for each target that is not ignored.
-    kept = target != ignore_index
-    everywhere = -ops.sum(logp if weight is None else logp * _along(weight, logp, channel), channel)
-    soft = everywhere * kept.to(input.dtype)
-    if reduction == "sum":
-        soft = ops.sum(soft)
-    elif reduction == "mean":
-        counted = kept if weight is None else weight[target * kept.long()] * kept
-        soft = ops.sum(soft) / ops.sum(counted.to(input.dtype))
-    return hard * (1.0 - label_smoothing) + soft * (label_smoothing / input.shape[channel])
-
-
-def _probabilities(
-    logp: Tensor, target: Tensor, weight: Tensor | None, channel: int, reduction: str,
-    label_smoothing: float,
-) -> Tensor:
-    if label_smoothing:
-        uniform = label_smoothing / logp.shape[channel]
-        target = target * (1.0 - label_smoothing) + uniform
-    if weight is not None:
-        target = target * _along(weight, logp, channel)
-    return _reduce(-ops.sum(logp * target, channel), reduction)
-
-
-def _along(weight: Tensor, like: Tensor, channel: int) -> Tensor:
-    return weight.reshape([-1 if i == channel else 1 for i in range(like.ndim)])
-
-
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """The squared difference, averaged, summed, or as it is. The shapes must be equal.
-
-    PyTorch only warns about shapes that broadcast; here that is an error, since (N,) against
-    (N, 1) is nearly always a mistake.
-    """
-    _check_reduction("mse_loss", reduction)
-    if input.shape != target.shape:
-        raise ShapeError(
-            f"[mse_loss] input {tuple(input.shape)} and target {tuple(target.shape)} must have "
-            "the same shape: reshape one of them"
-        )
-    difference = input - target
-    return _reduce(difference * difference, reduction)

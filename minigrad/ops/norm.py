@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from minigrad import backend, dtypes, kernels
+from minigrad import dtypes, kernels
 from minigrad.autograd import Function, no_grad
 from minigrad.backend import Array
 from minigrad.kernels.geometry import ShapeError
+from minigrad.ops.convert import clone
 from minigrad.tensor import Tensor
 
 
@@ -43,7 +44,7 @@ class BatchNorm(Function):
     ) -> Array:  # (N, C, ...), (C,), (C,)
         self.training = training
         wide = var.astype(dtypes.float32) if var.dtype == dtypes.float16 else var
-        invstd = (1.0 / backend.array_module(x).sqrt(wide + eps)).astype(var.dtype)
+        invstd = (1.0 / kernels.of(x).sqrt(wide + eps)).astype(var.dtype)
         self.save_for_backward(x, w, mean, invstd)
         return kernels.of(x).batch_norm(x, mean, invstd, w, b)
 
@@ -103,6 +104,8 @@ def batch_norm(
 
     Source: Ioffe, Szegedy (2015); PyTorch, `torch.nn.functional.batch_norm`.
     """
+    if input.ndim == 1 and not input.numel():
+        return clone(input)  # PyTorch lets pass what is empty
     if input.ndim < 2:
         raise ShapeError(f"[batch_norm] expects (N, C, ...), got {tuple(input.shape)}")
     channels = input.shape[1]
@@ -134,3 +137,9 @@ def batch_norm(
     else:
         mean, var = running_mean.array, running_var.array
     return BatchNorm.apply(input, weight, bias, mean=mean, var=var, eps=eps, training=training)
+
+
+def standardize(input: Tensor, eps: float) -> Tensor:
+    """Each channel of (N, C, ...) with mean 0 and variance 1, however few numbers it has."""
+    mean, var = kernels.of(input.array).batch_norm_stats(input.array)
+    return BatchNorm.apply(input, None, None, mean=mean, var=var, eps=eps, training=True)

@@ -14,6 +14,7 @@ from minigrad.autograd import Function
 from minigrad.backend import Array
 from minigrad.kernels import geometry
 from minigrad.kernels.geometry import Pad, Pair
+from minigrad.ops.convert import to
 from minigrad.ops.shape import squeeze, unsqueeze
 from minigrad.tensor import Tensor
 
@@ -121,7 +122,7 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """The mean of each window.
+    """The mean of each window; of integers, the mean without its fraction.
 
     Shapes: as `max_pool2d`.
 
@@ -142,10 +143,14 @@ def avg_pool2d(
     geometry.check_pool(input.shape, kernel, stride, pad, (1, 1), ceil_mode, who="avg_pool2d")
     if divisor_override is not None and divisor_override == 0:
         raise geometry.ShapeError("[avg_pool2d] divisor_override must not be 0")
-    return AvgPool2d.apply(
-        input, kernel_size=kernel, stride=stride, pad=pad, ceil_mode=bool(ceil_mode),
+    y = AvgPool2d.apply(
+        input if input.is_floating_point() else to(input, dtypes.float64),
+        kernel_size=kernel, stride=stride, pad=pad, ceil_mode=bool(ceil_mode),
         count_include_pad=bool(count_include_pad), divisor_override=divisor_override,
     )
+    if y.dtype == input.dtype:
+        return y
+    return to(Tensor(y.array * (1 + 1e-12)), input.dtype)  # cut off, but not for a rounding error
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
@@ -156,16 +161,21 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """
     if input.ndim == 3:
         return squeeze(adaptive_avg_pool2d(unsqueeze(input, 0), output_size), 0)
-    geometry.check_images(input.shape, "adaptive_avg_pool2d")
-    sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
-    kept = tuple(n if s is None else s for s, n in zip(sizes, input.shape[2:], strict=True))
-    size = geometry.pair(kept, "[adaptive_avg_pool2d] output_size")
-    if min(size) < 1 or min(input.shape[2:]) < 1:
-        raise geometry.ShapeError(
-            f"[adaptive_avg_pool2d] output_size {size} and the input {tuple(input.shape)} must "
-            "not be empty"
-        )
+    size = _adaptive_size("adaptive_avg_pool2d", input, output_size)
     return AdaptiveAvgPool2d.apply(input, output_size=size)
+
+
+def _adaptive_size(who: str, input: Tensor, output_size: Any) -> Pair:
+    geometry.check_images(input.shape, who)
+    sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+    kept = tuple(n if s is None else s for s, n in zip(sizes, input.shape[2:], strict=False))
+    size = geometry.pair(kept, f"[{who}] output_size")
+    if len(sizes) != 2 or min(size) < 1 or min(input.shape[2:]) < 1:
+        raise geometry.ShapeError(
+            f"[{who}] output_size {output_size} must be one or two sizes, and neither they nor "
+            f"the input {tuple(input.shape)} may be empty"
+        )
+    return size
 
 
 def _pool_options(who: str, kernel_size: Any, stride: Any, padding: Any) -> tuple[Pair, Pair, Pad]:

@@ -226,6 +226,26 @@ def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
     return Expand.apply(input, shape=tuple(sizes))
 
 
+def repeat(input: Tensor, repeats: Sequence[int]) -> Tensor:
+    """Copies side by side, repeats[i] of them along dimension i; new dimensions come in front.
+
+    Raises:
+        RuntimeError: there are fewer numbers than dimensions, or one is negative.
+    """
+    extra = len(repeats) - input.ndim
+    if extra < 0 or builtins.min(repeats, default=0) < 0:
+        raise RuntimeError(
+            f"[repeat] expected at least {input.ndim} numbers, none of them negative, for shape "
+            f"{tuple(input.shape)}, got {tuple(repeats)}"
+        )
+    sizes = (1,) * extra + tuple(input.shape)
+    copies = expand(
+        reshape(input, [n for size in sizes for n in (1, size)]),
+        [n for pair in zip(repeats, sizes, strict=True) for n in pair],
+    )
+    return reshape(copies, [r * size for r, size in zip(repeats, sizes, strict=True)])
+
+
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors joined along `dim`; their other sizes must agree.
 
@@ -304,8 +324,8 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(input[(slice(None),) * axis + (i,)] for i in range(input.shape[axis]))
 
 
-def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """A border around the last dimensions.
+def pad(input: Tensor, pad: Sequence[int], value: float = 0.0) -> Tensor:
+    """A border of one value around the last dimensions.
 
     Args:
         pad: (before, after) of the last dimension, then of the one before it, and so on:
@@ -313,11 +333,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         value: what the border is filled with.
 
     Raises:
-        NotImplementedError: a mode other than "constant".
         RuntimeError: widths that do not pair up, exceed the dimensions, or leave a negative size.
     """
-    if mode != "constant":
-        raise NotImplementedError(f"[pad] mode {mode!r} does not exist here, only 'constant'")
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise RuntimeError(
             f"[pad] expected pairs of widths for at most {input.ndim} dimensions, got {list(pad)}"
@@ -331,4 +348,4 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     )
     if builtins.min(kept, default=0) < 0:
         raise RuntimeError(f"[pad] {list(pad)} leaves a negative size of {tuple(input.shape)}")
-    return Pad.apply(input, widths=widths, value=0.0 if value is None else value)
+    return Pad.apply(input, widths=widths, value=value)

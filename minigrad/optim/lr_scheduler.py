@@ -8,6 +8,7 @@ state is plain numbers and can be written as JSON. Source: PyTorch, `torch.optim
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -187,6 +188,43 @@ class LinearLR(LRScheduler):
         return self.start_factor + (self.end_factor - self.start_factor) * epoch / self.total_iters
 
 
+class ConstantLR(LRScheduler):
+    """`factor` of the rate for the first `total_iters` steps."""
+
+    def __init__(
+        self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
+        if not 0 <= factor <= 1:
+            raise ValueError(f"[ConstantLR] factor must be in [0, 1], got {factor}")
+        self.factor, self.total_iters = factor, total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def first_lr(self) -> list[float]:
+        factor = self.factor if self.last_epoch == 0 else 1.0
+        return [lr * factor for lr in self._current_lr()]
+
+    def get_lr(self) -> list[float]:
+        factor = self.factor if self.last_epoch == self.total_iters else 1.0
+        return [lr / factor for lr in self._current_lr()]
+
+
+class PolynomialLR(LRScheduler):
+    """From the rate to 0 in `total_iters` steps, as (1 - t / total_iters) to the `power`."""
+
+    def __init__(
+        self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
+    ) -> None:
+        self.total_iters, self.power = total_iters, power
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        if self.last_epoch > self.total_iters:
+            return self._current_lr()
+        left = self.total_iters - self.last_epoch
+        return [lr * (left / (left + 1)) ** self.power for lr in self._current_lr()]
+
+
 class CosineAnnealingLR(LRScheduler):
     """Half a cosine from the first rate down to `eta_min` in `T_max` steps (and up again after):
 
@@ -311,6 +349,106 @@ class OneCycleLR(LRScheduler):
                 else:
                     group["momentum"] = momentum
         return rates
+
+
+class CosineAnnealingWarmRestarts(LRScheduler):
+    """Half a cosine down to `eta_min`, again and again: in `T_0` steps at first, and in `T_mult`
+    times as many each time after.
+
+        lr(t) = eta_min + (lr(0) - eta_min) * (1 + cos(pi * T_cur / T_i)) / 2
+
+    where T_cur of the T_i steps are done. Within an epoch `step` takes the time that has passed:
+    `scheduler.step(epoch + batch / batches)`. Source: Loshchilov and Hutter, "SGDR".
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0,
+        last_epoch: int = -1,
+    ) -> None:
+        for name, value in (("T_0", T_0), ("T_mult", T_mult)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"Expected integer {name} >= 1, but got {value}")
+        self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def first_lr(self) -> list[float]:
+        self._go_to(self.last_epoch)
+        return self.get_lr()
+
+    def step(self, epoch: float | None = None) -> None:
+        """Go on to the next rate, or to that of the time `epoch`."""
+        epoch = self.last_epoch + 1 if epoch is None else epoch
+        if epoch < 0:
+            raise ValueError(f"Expected non-negative epoch, but got {epoch}")
+        self.last_epoch = math.floor(epoch)
+        self._go_to(epoch)
+        self._set_lr(self.get_lr())
+
+    def _go_to(self, epoch: float) -> None:
+        self.T_cur, self.T_i = epoch, self.T_0
+        while self.T_cur >= self.T_i:
+            self.T_cur, self.T_i = self.T_cur - self.T_i, self.T_i * self.T_mult
+
+    def get_lr(self) -> list[float]:
+        height = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
+        return [self.eta_min + (base - self.eta_min) * height for base in self.base_lrs]
+
+
+class SequentialLR(LRScheduler):
+    """One schedule after the other: at each of the `milestones` the next begins, from the rates
+    that the optimizer started with. A warm-up is a LinearLR before anything else.
+
+    Raises:
+        ValueError: there is not one schedule more than milestones, or one is of another optimizer.
+    """
+
+    _not_saved = ("optimizer", "_schedulers")
+
+    def __init__(
+        self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int],
+        last_epoch: int = -1,
+    ) -> None:
+        if len(schedulers) != len(milestones) + 1:
+            raise ValueError(
+                f"[SequentialLR] expected one schedule more than milestones, got {len(schedulers)} "
+                f"and {len(milestones)}"
+            )
+        for scheduler in schedulers:
+            if scheduler.optimizer is not optimizer or isinstance(scheduler, ReduceLROnPlateau):
+                raise ValueError(
+                    f"[SequentialLR] {type(scheduler).__name__} must be a schedule of the same "
+                    "optimizer that takes no metrics"
+                )
+        self._schedulers, self._milestones = schedulers, list(milestones)
+        self.optimizer, self.last_epoch = optimizer, last_epoch + 1
+        self._begin(schedulers[0])
+
+    def _begin(self, scheduler: LRScheduler) -> None:
+        """Have it set its first rates, as if nothing had been before."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"]
+        scheduler.last_epoch = 0
+        scheduler._set_lr(scheduler.first_lr())
+        self._last_lr = scheduler.get_last_lr()
+
+    def step(self) -> None:
+        self.last_epoch += 1
+        which = bisect_right(self._milestones, self.last_epoch)
+        if self.last_epoch in self._milestones:
+            self._begin(self._schedulers[which])
+        else:
+            self._schedulers[which].step()
+            self._last_lr = self._schedulers[which].get_last_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        states = [scheduler.state_dict() for scheduler in self._schedulers]
+        return {**super().state_dict(), "_schedulers": states}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        states = state_dict["_schedulers"]
+        super().load_state_dict({k: v for k, v in state_dict.items() if k != "_schedulers"})
+        for scheduler, state in zip(self._schedulers, states, strict=True):
+            scheduler.load_state_dict(state)
 
 
 class ReduceLROnPlateau(LRScheduler):

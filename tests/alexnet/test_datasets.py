@@ -531,13 +531,13 @@ def test_the_class_answers_as_torchvisions(tiny, tmp_path):
     assert train.classes[0] == "T-shirt/top" and train.class_to_idx["Ankle boot"] == 9
     image, label = train[3]
     assert image.size == (28, 28) and image.mode == "L" and type(label) is int
-    assert (np.asarray(image) == train.data[3]).all() and label == train.targets[3]
+    assert (np.asarray(image) == train.data[3].numpy()).all() and label == train.targets[3]
     test = FashionMNIST(
         tmp_path / "data", train=False, transform=np.asarray, target_transform=lambda k: -k
     )
     assert len(test) == 20
     assert [label for _, label in test] == (-test.targets).tolist()
-    assert (np.stack([image for image, _ in test]) == test.data).all()
+    assert (np.stack([image for image, _ in test]) == test.data.numpy()).all()
 
 
 def test_the_class_downloads_only_when_asked_to(tiny, tmp_path, server, monkeypatch):

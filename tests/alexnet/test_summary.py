@@ -39,6 +39,31 @@ def test_macs_of_the_paper():
     assert sum(macs.values()) == 724_406_816
 
 
+def test_every_kind_of_convolution_is_counted():
+    lines = nn.Sequential(nn.Conv1d(4, 6, 3, groups=2), nn.ConvTranspose1d(6, 8, 5, stride=2))
+    images = nn.Sequential(nn.Conv2d(4, 6, (3, 2)), nn.ConvTranspose2d(6, 8, (2, 3), groups=2))
+    layers = trace(lines, mg.zeros(3, 4, 9)) + trace(images, mg.zeros(3, 4, 9, 7))
+    assert [layer.macs for layer in layers] == [
+        3 * 6 * 7 * 2 * 3, 3 * 6 * 7 * 8 * 5,  # of the transposed ones each input is multiplied
+        3 * 6 * 7 * 6 * 4 * 3 * 2, 3 * 6 * 7 * 6 * 4 * 2 * 3,
+    ]
+    assert [summary.algorithm(layer) for layer in layers] == ["im2col"] * 4
+
+
+def test_algorithms_of_a_transposed_convolution():
+    """Its forward is a convolution's gradient of the input, and the other way round."""
+    layer = nn.ConvTranspose2d(64, 64, 3, padding=1)
+    x = mg.zeros(4, 64, 40, 40)
+    (traced,) = trace(nn.Sequential(layer), x)
+    assert summary.algorithm(traced) == "winograd"
+    mg.backends.conv.algorithm = "im2col"
+    try:
+        expected = layer(x + 1).detach().numpy()
+    finally:
+        mg.backends.conv.algorithm = "auto"
+    np.testing.assert_allclose(layer(x + 1).detach().numpy(), expected, atol=1e-4)
+
+
 def test_counts_grow_with_the_batch():
     one, three = (trace(models.alexnet_small().eval(), mg.zeros(n, 1, 28, 28)) for n in (1, 3))
     for a, b in zip(one, three, strict=True):

@@ -147,6 +147,16 @@ def test_conv2d(cuda, window, dtype, groups, column_bytes, monkeypatch):
     check(cuda, "conv2d_backward_weight", g, x, w.shape, *options, groups)
 
 
+@dtypes
+def test_conv2d_that_does_not_see_the_last_rows(cuda, dtype):
+    """A transposed convolution with output padding asks for this: a negative pad below."""
+    w, options = numbers((4, 3, 3, 2), dtype) / 16, ((3, 2), (0, -2, 1, -1), (1, 2), 1)
+    x = numbers((2, 3, 11, 10), dtype)
+    y = check(cuda, "conv2d", x, w, None, *options)
+    check(cuda, "conv2d_backward_input", numbers(y.shape, dtype), w, x.shape, *options)
+    check(cuda, "conv2d_backward_weight", numbers(y.shape, dtype), x, w.shape, *options)
+
+
 @pytest.mark.parametrize("ceil_mode", [False, True])
 @pytest.mark.parametrize("window", [*WINDOWS.values(), MANY_TAPS], ids=[*WINDOWS, "many taps"])
 @dtypes
@@ -310,7 +320,7 @@ def test_elementwise(cuda, dtype):
         ("leaky_relu_backward", g, x, 0.1), ("sigmoid_backward", g, y), ("tanh_backward", g, y),
         ("add", x, g), ("sub", x, 2.0), ("mul", 3.0, x), ("div", x, positive), ("pow", x, 2),
         ("neg", x), ("exp", x), ("log", positive), ("sqrt", positive), ("abs", x), ("tanh", x),
-        ("copy", x.T),
+        ("copy", x.T), ("fused", lambda xp, g, x: g * xp.maximum(x, 0) * (x < 1), g, x),
     ]  # fmt: skip
     for name, *args in calls:
         mine, right = getattr(cuda, name)(*args), getattr(cpu, name)(*args)

@@ -160,3 +160,12 @@ def test_a_hook_sees_the_order_of_the_listing() -> None:
     net[1].register_forward_hook(lambda layer, args, y: shapes.append(tuple(y.shape)))
     net(mg.randn(1, 1, 4, 4))
     assert shapes == [(1, 1, 4, 4)]
+
+
+def test_sequentials_add_up():
+    first, second = nn.Sequential(nn.Linear(2, 3), nn.ReLU()), nn.Sequential(nn.Linear(3, 1))
+    both = first + second
+    assert [name for name, _ in both.named_children()] == ["0", "1", "2"]
+    assert both[0] is first[0] and both[2] is second[0] and len(first) == 2
+    with pytest.raises(TypeError):
+        first + nn.ReLU()

@@ -15,7 +15,74 @@ rng = np.random.default_rng(0)
 IMAGES = rng.standard_normal((3, 4, 9, 8)).astype(np.float32)
 ROWS = rng.standard_normal((5, 6)).astype(np.float32)
 
+LINES = IMAGES[..., 0]
+
 LAYERS = [
+    ("Conv1d", (4, 6, 3), {}, LINES),
+    ("Conv1d", (4, 6, (3,), (2,), (1,), (2,), 2, False), {}, LINES),
+    ("Conv1d", (4, 8, 4), {"padding": "same", "groups": 4, "dilation": 2}, LINES),
+    ("Conv1d", (4, 8, 3, 2, 1), {"padding_mode": "circular"}, LINES),
+    ("Conv2d", (4, 6, (3, 2), 2, (1, 2)), {"padding_mode": "reflect"}, IMAGES),
+    ("Conv2d", (4, 6, (5, 3)), {"padding": "same", "padding_mode": "replicate"}, IMAGES),
+    ("Conv2d", (4, 6, 3), {"padding": "valid", "padding_mode": "circular"}, IMAGES),
+    ("ConvTranspose2d", (4, 6, 3), {}, IMAGES),
+    ("ConvTranspose2d", (4, 6, (3, 2), (2, 3), (1, 0), (1, 2), 2, False, (1, 2)), {}, IMAGES),
+    ("ConvTranspose2d", (4, 6, 2), {"stride": 2, "padding_mode": "zeros"}, IMAGES),
+    ("ConvTranspose1d", (4, 6, 3, 2, 1, 1), {}, LINES),
+    ("MaxPool1d", (3, 2), {}, LINES),
+    ("MaxPool1d", (3,), {"padding": 1, "dilation": 2, "ceil_mode": True}, LINES),
+    ("AvgPool1d", (3,), {}, LINES),
+    ("AvgPool1d", ((3,), 2, 1, True, False), {}, LINES),
+    ("AdaptiveAvgPool1d", (2,), {}, LINES),
+    ("AdaptiveMaxPool1d", (2,), {}, LINES),
+    ("AdaptiveMaxPool2d", (3,), {}, IMAGES),
+    ("AdaptiveMaxPool2d", ((4, None),), {"return_indices": False}, IMAGES),
+    ("LayerNorm", (6,), {}, ROWS),
+    ("LayerNorm", ((9, 8), 1e-3), {}, IMAGES),
+    ("LayerNorm", ([9, 8],), {"bias": False}, IMAGES),
+    ("LayerNorm", (6,), {"elementwise_affine": False}, ROWS),
+    ("GroupNorm", (2, 4), {}, IMAGES),
+    ("GroupNorm", (4, 4, 1e-3), {"bias": False}, IMAGES),
+    ("GroupNorm", (1, 4), {"affine": False}, IMAGES),
+    ("InstanceNorm2d", (4,), {}, IMAGES),
+    ("InstanceNorm2d", (4, 1e-3, 0.3, True, True), {}, IMAGES),
+    ("InstanceNorm2d", (4,), {"affine": True, "bias": False}, IMAGES),
+    ("InstanceNorm2d", (4,), {"track_running_stats": True}, IMAGES),
+    ("InstanceNorm2d", (4,), {"affine": True}, IMAGES[0]),
+    ("InstanceNorm1d", (4,), {"affine": True}, LINES),
+    ("GELU", (), {}, ROWS),
+    ("GELU", ("tanh",), {}, ROWS),
+    ("SiLU", (), {}, ROWS),
+    ("SiLU", (True,), {}, ROWS),
+    ("ELU", (), {}, ROWS),
+    ("ELU", (0.5, True), {}, ROWS),
+    ("CELU", (0.5, True), {}, ROWS),
+    ("SELU", (True,), {}, ROWS),
+    ("Mish", (), {"inplace": True}, ROWS),
+    ("Hardswish", (), {}, ROWS),
+    ("Hardsigmoid", (), {"inplace": True}, ROWS),
+    ("Hardtanh", (), {}, ROWS),
+    ("Hardtanh", (-0.5, 0.25, True), {}, ROWS),
+    ("ReLU6", (), {}, 5 * ROWS),
+    ("ReLU6", (True,), {}, 5 * ROWS),
+    ("Softplus", (), {}, ROWS),
+    ("Softplus", (3, 0.5), {}, ROWS),
+    ("LogSigmoid", (), {}, ROWS),
+    ("Softsign", (), {}, ROWS),
+    ("Tanhshrink", (), {}, ROWS),
+    ("Dropout2d", (0.0,), {}, IMAGES),
+    ("Dropout2d", (1.0, True), {}, IMAGES),
+    ("Dropout1d", (0.0,), {}, LINES),
+    ("PixelShuffle", (2,), {}, IMAGES),
+    ("PixelUnshuffle", (3,), {}, IMAGES[:, :, :, :6]),
+    ("Upsample", (), {"scale_factor": 2}, IMAGES),
+    ("Upsample", (None, (1.5, 0.7), "bilinear", False), {}, IMAGES),
+    ("Upsample", ((5, 12), None, "bicubic", True), {}, IMAGES),
+    ("Upsample", (5,), {"mode": "linear"}, LINES),
+    ("ReflectionPad2d", (2,), {}, IMAGES),
+    ("ReplicationPad2d", ((1, 0, 2, 3),), {}, IMAGES),
+    ("CircularPad2d", (1,), {}, IMAGES),
+    ("ConstantPad2d", ((1, 0, 2, 3), 1.5), {}, IMAGES),
     ("Conv2d", (4, 6, 3), {}, IMAGES),
     ("Conv2d", (4, 6, (3, 2), (2, 1), (1, 0), (1, 2), 2, False), {}, IMAGES),
     ("Conv2d", (4, 8), {"kernel_size": 3, "padding": "same", "groups": 4}, IMAGES),
@@ -100,6 +167,7 @@ def test_max_pool_returns_indices():
 
 TARGETS = np.array([0, 5, 2, -100, 3])
 WEIGHTS = np.array([0.5, 1.0, 2.0, 1.5, 0.1, 3.0], np.float32)
+TENSORS = ("weight", "pos_weight")
 LOSSES = [
     ("CrossEntropyLoss", {}, TARGETS),
     ("CrossEntropyLoss", {"weight": WEIGHTS, "label_smoothing": 0.1}, TARGETS),
@@ -109,13 +177,23 @@ LOSSES = [
     ("NLLLoss", {"ignore_index": 5}, np.array([5, 1, 2, 3, 4])),
     ("MSELoss", {}, ROWS[::-1].copy()),
     ("MSELoss", {"reduction": "none"}, ROWS[::-1].copy()),
+    ("L1Loss", {}, ROWS[::-1].copy()),
+    ("L1Loss", {"reduction": "sum"}, ROWS[::-1].copy()),
+    ("SmoothL1Loss", {}, ROWS[::-1].copy()),
+    ("SmoothL1Loss", {"beta": 0.3, "reduction": "none"}, ROWS[::-1].copy()),
+    ("HuberLoss", {"delta": 0.3, "reduction": "sum"}, ROWS[::-1].copy()),
+    ("KLDivLoss", {"reduction": "batchmean"}, np.abs(ROWS)),
+    ("KLDivLoss", {"log_target": True, "reduction": "sum"}, ROWS[::-1].copy()),
+    ("BCEWithLogitsLoss", {}, np.abs(ROWS) / 4),
+    ("BCEWithLogitsLoss", {"weight": WEIGHTS, "pos_weight": WEIGHTS, "reduction": "sum"},
+     np.abs(ROWS) / 4),
 ]
 
 
 @pytest.mark.parametrize(("name", "options", "target"), LOSSES)
 def test_loss_as_pytorch(name, options, target):
     def run(lib):
-        given = {k: lib.tensor(v) if k == "weight" else v for k, v in options.items()}
+        given = {k: lib.tensor(v) if k in TENSORS else v for k, v in options.items()}
         module = getattr(lib.nn, name)(**given)
         scores = lib.tensor(ROWS, requires_grad=True)
         loss = module(scores, lib.tensor(target))
@@ -127,6 +205,45 @@ def test_loss_as_pytorch(name, options, target):
     assert (text, keys) == expected[2:]
     np.testing.assert_allclose(loss, expected[0], rtol=1e-5)
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"weight": WEIGHTS, "reduction": "none"}])
+def test_bce_loss_as_pytorch(options):
+    """Probabilities, among them 0 and 1, right and wrong: there the logarithms are cut off."""
+    p = 1 / (1 + np.exp(-ROWS))
+    p[0], t = [0, 1, 0, 1, 0.5, 1], np.abs(ROWS) / 4
+    t[0] = [0, 1, 1, 0, 1, 1]
+
+    def run(lib):
+        module = lib.nn.BCELoss(**{
+            k: lib.tensor(v) if k == "weight" else v for k, v in options.items()
+        })
+        x = lib.tensor(p, requires_grad=True)
+        loss = module(x, lib.tensor(t))
+        loss.sum().backward()
+        return loss.detach().numpy(), x.grad.numpy(), repr(module), list(module.state_dict())
+
+    loss, gradient, text, keys = run(mg)
+    expected = run(torch)
+    assert (text, keys) == expected[2:]
+    np.testing.assert_allclose(loss, expected[0], rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-5)
+
+
+def test_transposed_convolution_of_a_wanted_size():
+    ours, theirs = pair_of("ConvTranspose2d", (4, 3, (2, 3), 2), {"padding": (0, 1)})
+    y = ours(mg.tensor(IMAGES), output_size=(*IMAGES.shape[:2], 18, 16))
+    expected = theirs(torch.tensor(IMAGES), output_size=(18, 16))
+    np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), atol=2e-5)
+    with pytest.raises(ValueError, match=r"of \(20, 16\), .* from \[18, 15\] to \[19, 16\]"):
+        ours(mg.tensor(IMAGES), output_size=(20, 16))
+
+
+def test_adaptive_max_pool_returns_indices():
+    y, indices = nn.AdaptiveMaxPool2d(4, return_indices=True)(mg.tensor(IMAGES))
+    expected, where = torch.nn.AdaptiveMaxPool2d(4, return_indices=True)(torch.tensor(IMAGES))
+    np.testing.assert_array_equal(y.numpy(), expected.numpy())
+    np.testing.assert_array_equal(indices.numpy(), where.numpy())
 
 
 def test_dropout_layer():
@@ -142,7 +259,10 @@ def test_dropout_layer():
     assert (layer.eval()(x).numpy() == 1).all()
 
 
-@pytest.mark.parametrize(("name", "args"), [("Conv2d", (3, 4, 5)), ("Linear", (7, 4))])
+@pytest.mark.parametrize(("name", "args"), [
+    ("Conv2d", (3, 4, 5)), ("Linear", (7, 4)), ("Conv1d", (3, 4, 5)),
+    ("ConvTranspose2d", (3, 4, 2)),
+])
 def test_default_initialisation(name, args):
     """Uniform within +-1/sqrt(fan_in), weight and bias; reproducible; another one each time."""
     many = (args[0], 4000, *args[2:])
@@ -168,6 +288,10 @@ def test_device_and_dtype_arguments(dtype):
         nn.Linear(2, 3, device="cpu", dtype=dtype),
         nn.Conv2d(1, 2, 3, device="cpu", dtype=dtype),
         nn.BatchNorm2d(2, device="cpu", dtype=dtype),
+        nn.ConvTranspose1d(1, 2, 3, device="cpu", dtype=dtype),
+        nn.LayerNorm(2, device="cpu", dtype=dtype),
+        nn.GroupNorm(1, 2, device="cpu", dtype=dtype),
+        nn.InstanceNorm1d(2, affine=True, track_running_stats=True, device="cpu", dtype=dtype),
     ):
         assert {p.dtype for p in layer.parameters()} == {dtype}
         assert {b.dtype for b in layer.buffers()} <= {dtype, mg.int64}
@@ -190,7 +314,16 @@ def test_batch_norm_reset():
         (lambda: nn.Conv2d(4, 4, 3, groups=0), r"groups must be a positive integer, got 0"),
         (lambda: nn.Conv2d(4, 4, 3, padding="full"), "Invalid padding string 'full'"),
         (lambda: nn.Conv2d(4, 4, 3, 2, "same"), "not supported for strided"),
-        (lambda: nn.Conv2d(4, 4, 3, padding_mode="reflect"), "padding_mode must be 'zeros'"),
+        (lambda: nn.Conv2d(4, 4, 3, padding_mode="mirror"), "must be one of 'zeros', 'reflect'"),
+        (lambda: nn.ConvTranspose2d(4, 4, 3, padding_mode="reflect"), "one of 'zeros', got 'refl"),
+        (lambda: nn.ConvTranspose2d(4, 4, 3, padding="same"), r"\[ConvTranspose2d\] Invalid pad"),
+        (lambda: nn.ConvTranspose1d(3, 4, 3, groups=2), r"\[ConvTranspose1d\] in_channels \(3\)"),
+        (lambda: nn.Conv1d(4, 4, (3, 3)), r"\[Conv1d\] kernel_size must be an integer or a tuple"),
+        (lambda: nn.GroupNorm(3, 4), r"num_channels \(4\) must be divisible by num_groups \(3\)"),
+        (lambda: nn.Hardtanh(1, 1), r"max_val \(1\) must be larger than 1"),
+        (lambda: nn.InstanceNorm2d(4)(mg.ones(2, 4)), r"expected 3D or 4D input \(got 2D input\)"),
+        (lambda: nn.InstanceNorm1d(4, affine=True)(mg.ones(2, 5, 3)), r"\(4\), but got: 5"),
+        (lambda: nn.AvgPool1d((1, 2)), r"\[AvgPool1d\] kernel_size must be an integer or a tuple"),
         (lambda: nn.Conv2d(4, 4, (3, 3, 3)), r"\[Conv2d\] kernel_size must be"),
         (lambda: nn.Dropout(1.5), "between 0 and 1, but got 1.5"),
         (lambda: nn.BatchNorm2d(4)(mg.ones(2, 4)), r"expected 4D input \(got 2D input\)"),

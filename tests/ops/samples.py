@@ -130,7 +130,7 @@ class Op:
     """An entry of the table.
 
     Fields:
-        name: of the public function in `minigrad.ops`.
+        name: of the public function in `minigrad.nn.functional`, or in `minigrad.ops`.
         ours, theirs: what is called; the functions of that name in minigrad and PyTorch by default.
         reference: arrays and the same options -> what `kernels/reference` makes of them.
         reference_backward: g, arrays and options -> the gradients of the first inputs.
@@ -153,7 +153,10 @@ class Op:
     draws: bool = False
 
     def call_ours(self, *inputs: Any, **options: Any) -> Any:
-        return (self.ours or getattr(mg.ops, self.name))(*inputs, **options)
+        ours = self.ours or getattr(mg.nn.functional, self.name, None)
+        if not callable(ours):  # nor is the file functional/norm.py the function norm
+            ours = getattr(mg.ops, self.name)
+        return ours(*inputs, **options)
 
     def call_theirs(self, *inputs: Any, **options: Any) -> Any:
         theirs = self.theirs or getattr(F, self.name, None) or getattr(torch, self.name)

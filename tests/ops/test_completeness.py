@@ -29,6 +29,11 @@ PROMISED = """
     relu sigmoid tanh leaky_relu softmax log_softmax linear conv2d unfold fold
     max_pool2d avg_pool2d adaptive_avg_pool2d local_response_norm batch_norm dropout
     cross_entropy nll_loss mse_loss
+    conv1d conv_transpose1d conv_transpose2d max_pool1d avg_pool1d adaptive_max_pool1d
+    adaptive_avg_pool1d adaptive_max_pool2d layer_norm group_norm instance_norm normalize
+    gelu silu elu selu celu softplus relu6 hardtanh mish hardswish hardsigmoid logsigmoid
+    l1_loss smooth_l1_loss huber_loss kl_div binary_cross_entropy binary_cross_entropy_with_logits
+    dropout1d dropout2d interpolate pixel_shuffle pixel_unshuffle one_hot
 """
 
 

@@ -124,7 +124,7 @@ def test_method(op: Op, sample: Sample) -> None:
     """`x.exp()` is `minigrad.exp(x)`."""
     x, *others = place_all(sample.inputs, make(sample.name, sample.inputs))
     method = getattr(x, op.name)
-    if op.name in ("reshape", "view", "expand", "permute", "flip", "broadcast_to"):
+    if op.name in ("reshape", "view", "expand", "permute", "flip", "broadcast_to", "repeat"):
         # x.view(2, 3), sizes one by one
         ours = [method(*sizes) for sizes in sample.options.values()]
     else:

@@ -278,10 +278,10 @@ def test_the_thread_works_ahead_but_not_far():
     batches = iter(data.DataLoader(dataset, 1, num_workers=1))
     next(batches)
     deadline = time.monotonic() + 5
-    while len(dataset.read) < 1 + data.PREFETCHED and time.monotonic() < deadline:
+    while len(dataset.read) < 1 + data.dataloader.PREFETCHED and time.monotonic() < deadline:
         time.sleep(0.005)
     time.sleep(0.05)  # time enough to run away
-    assert len(dataset.read) == 1 + data.PREFETCHED
+    assert len(dataset.read) == 1 + data.dataloader.PREFETCHED
     batches.close()
 
 
@@ -328,3 +328,48 @@ def test_two_epochs_at_once():
     loader = data.DataLoader(Squares(6), 2, num_workers=1)
     pairs = [(a[0].tolist(), b[0].tolist()) for a, b in zip(loader, loader, strict=True)]
     assert pairs == [([0, 1], [0, 1]), ([2, 3], [2, 3]), ([4, 5], [4, 5])]
+
+
+# -- samplers ------------------------------------------------------------------------------------
+
+
+def test_samplers_say_the_order():
+    mg.manual_seed(0)
+    items = [10, 20, 30, 40, 50]
+    assert list(data.SequentialSampler(items)) == [0, 1, 2, 3, 4]
+    some = data.SubsetRandomSampler([4, 1, 3])
+    first = list(some)
+    assert sorted(first) == [1, 3, 4] and len(some) == 3
+    assert any(list(some) != first for _ in range(20))
+    everything = data.RandomSampler(items, generator=mg.Generator().manual_seed(3))
+    again = data.RandomSampler(items, generator=mg.Generator().manual_seed(3))
+    assert list(everything) == list(again) and sorted(again) == [0, 1, 2, 3, 4]
+
+
+def test_the_loader_takes_them_and_has_one():
+    dataset = data.TensorDataset(mg.arange(10))
+    loader = data.DataLoader(dataset, 4, sampler=data.SubsetRandomSampler([7, 8, 9, 2, 1]))
+    assert len(loader) == 2
+    assert sorted(i for (batch,) in loader for i in batch.tolist()) == [1, 2, 7, 8, 9]
+    assert isinstance(data.DataLoader(dataset).sampler, data.SequentialSampler)
+    assert isinstance(data.DataLoader(dataset, shuffle=True).sampler, data.RandomSampler)
+
+
+def test_listings_import_them_from_where_pytorch_has_them():
+    from minigrad.utils.data.dataloader import DataLoader
+    from minigrad.utils.data.dataset import Dataset
+    from minigrad.utils.data.sampler import SubsetRandomSampler
+
+    assert (DataLoader, Dataset) == (data.DataLoader, data.Dataset)
+    assert SubsetRandomSampler is data.SubsetRandomSampler
+
+
+def test_a_generator_of_ones_own():
+    parts = [
+        data.random_split(range(10), [7, 3], generator=mg.Generator().manual_seed(seed))
+        for seed in (42, 42, 43)
+    ]
+    same, other = ([p.indices.tolist() for p in split] for split in (parts[1], parts[2]))
+    assert [p.indices.tolist() for p in parts[0]] == same != other
+    with pytest.raises(NotImplementedError, match=r"\[Generator\] only the CPU"):
+        mg.Generator("cuda")

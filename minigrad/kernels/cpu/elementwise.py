@@ -9,6 +9,8 @@ last one writes it.
 from __future__ import annotations
 
 import builtins
+import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy as np
 
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
+from minigrad.kernels.cpu.half import in_single
 from minigrad.kernels.cpu.layout import blocks, by_channel
 from minigrad.kernels.cpu.matmul import matmul
 
@@ -134,6 +137,15 @@ def where(c: np.ndarray, a: Any, b: Any) -> np.ndarray:
     return _run(step, (c, a, b), bits, blocked=True).view(dtype)
 
 
+def fused(formula: Callable[..., Any], *operands: np.ndarray) -> Any:
+    """formula(numpy, *operands), which works element by element; of the first operand's dtype."""
+
+    def step(*blocks: np.ndarray) -> None:
+        np.copyto(blocks[-1], formula(np, *blocks[:-1]))
+
+    return _run(step, operands, operands[0].dtype, blocked=True)
+
+
 def copy(x: np.ndarray) -> np.ndarray:
     """A contiguous copy."""
     out = memory.empty(x.shape, x.dtype)
@@ -206,6 +218,48 @@ def tanh_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:
         np.multiply(out, g, out=out)
 
     return _run(step, (g, y), g.dtype, blocked=True)
+
+
+@in_single
+def normal_cdf(x: np.ndarray) -> np.ndarray:
+    """The probability that a standard normal number is below x, (1 + erf(x / sqrt 2)) / 2.
+
+    NumPy has no erf. Below 0, e^(-x^2/2) times a polynomial in u = (|x| - 3) / (|x| + 3), which
+    degree 19 makes right to 5e-16, and degree 9 to a rounding in float32; above, 1 minus that.
+    """
+    first, *others = _tail(19 if x.dtype == np.float64 else 9)
+
+    def step(x: np.ndarray, out: np.ndarray) -> None:
+        np.abs(x, out=out)
+        u, tail = memory.empty(x.shape, x.dtype), memory.empty(x.shape, x.dtype)
+        np.add(out, 3, out=u)
+        np.divide(-6, u, out=u)
+        np.add(u, 1, out=u)
+        np.multiply(out, out, out=out)
+        np.multiply(out, -0.5, out=out)
+        np.exp(out, out=out)
+        tail.fill(first)
+        for coefficient in others:
+            np.multiply(tail, u, out=tail)
+            np.add(tail, coefficient, out=tail)
+        np.multiply(out, tail, out=out)
+        np.abs(np.subtract(x > 0, out, out=out), out=out)
+
+    return _run(step, (x,), x.dtype, blocked=True)
+
+
+@functools.cache
+def _tail(degree: int) -> list[float]:
+    """Coefficients of that polynomial, the highest first, fitted to `math.erfc` for |x| < 6."""
+    from numpy.polynomial import Chebyshev, Polynomial
+
+    def one(u: float) -> float:
+        v = 3 * (1 + u) / (1 - u) / math.sqrt(2)
+        r = float(np.float32(v))  # r * r is exact, and so e^(v^2) is right to the last digit
+        return math.erfc(v) / 2 * math.exp(r * r) * math.exp((v - r) * (v + r))
+
+    fit = Chebyshev.interpolate(np.vectorize(one), degree, domain=[-1, 1 / 3])
+    return fit.convert(kind=Polynomial).coef[::-1].tolist()
 
 
 def dropout(x: np.ndarray, p: float, generator: np.random.Generator) -> Any:

@@ -162,8 +162,8 @@ def conv2d_backward_input(
 
     def run(start: int, stop: int) -> None:  # images, as rows of gx belong to several of g
         g_share, gx_share = images_last(g)[..., start:stop], images_last(gx)[..., start:stop]
-        C, H, W, B = gx_share.shape
-        slab = memory.zeros((C, H + top + bottom, W + left + right, B), g.dtype)
+        C, H, W, B = gx_share.shape  # where the pad below is negative, no window sees the last rows
+        slab = memory.zeros((C, H + top + max(0, bottom), W + left + max(0, right), B), g.dtype)
         for rows in windows.blocks((slice(0, windows.OH), slice(start, stop)), g.itemsize):
             columns = memory.empty((windows.K, rows.stop - rows.start, windows.OW, B), g.dtype)
             G = _by_group(np.ascontiguousarray(g_share[:, rows]), groups)

@@ -15,9 +15,9 @@ from minigrad.kernels.cuda.conv import (
     conv2d, conv2d_backward_input, conv2d_backward_weight, fold, unfold,
 )
 from minigrad.kernels.cuda.elementwise import (
-    abs, add, ceil, copy, cos, div, dropout, exp, floor, floor_divide, leaky_relu,
-    leaky_relu_backward, log, maximum, minimum, mul, neg, pow, relu, relu_backward, round, sigmoid,
-    sigmoid_backward, sign, sin, sqrt, sub, tanh, tanh_backward, trunc, where,
+    abs, add, ceil, copy, cos, div, dropout, exp, floor, floor_divide, fused, leaky_relu,
+    leaky_relu_backward, log, maximum, minimum, mul, neg, normal_cdf, pow, relu, relu_backward,
+    round, sigmoid, sigmoid_backward, sign, sin, sqrt, sub, tanh, tanh_backward, trunc, where,
 )
 from minigrad.kernels.cuda.index import index_add
 from minigrad.kernels.cuda.lrn import local_response_norm, local_response_norm_backward

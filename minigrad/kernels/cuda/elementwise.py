@@ -6,6 +6,8 @@ backward with a mask multiplies by it, as on the CPU, and so a NaN stays a NaN.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import cupy
@@ -41,6 +43,11 @@ def sign(x: Any) -> Any:
 def where(c: Any, a: Any, b: Any) -> Any:
     """a where c, else b."""
     return cupy.where(c, a, b)
+
+
+def fused(formula: Callable[..., Any], *operands: Any) -> Any:
+    """formula(cupy, *operands), which works element by element."""
+    return formula(cupy, *operands)
 
 
 def copy(x: Any) -> Any:
@@ -81,6 +88,13 @@ def sigmoid_backward(g: Any, y: Any) -> Any:
 def tanh_backward(g: Any, y: Any) -> Any:
     """g (1 - y^2)."""
     return g * (1 - y * y)
+
+
+def normal_cdf(x: Any) -> Any:
+    """The probability that a standard normal number is below x: erfc(-x / sqrt 2) / 2."""
+    from cupyx.scipy.special import erfc
+
+    return (erfc(x * -math.sqrt(0.5)) * 0.5).astype(x.dtype, copy=False)  # it widens float16
 
 
 def dropout(x: Any, p: float, generator: Any) -> tuple[Any, Any]:

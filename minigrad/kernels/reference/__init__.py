@@ -10,9 +10,10 @@ from minigrad.kernels.reference.conv import (
     conv2d, conv2d_backward_input, conv2d_backward_weight, fold, unfold,
 )
 from minigrad.kernels.reference.elementwise import (
-    abs, add, div, dropout, exp, leaky_relu, log, mul, neg, pow, relu, sigmoid, sqrt, sub, tanh,
+    abs, add, div, dropout, elu, exp, gelu, hardtanh, leaky_relu, log, mul, neg, pow, relu, sigmoid,
+    silu, softplus, sqrt, sub, tanh,
 )
-from minigrad.kernels.reference.loss import cross_entropy, mse_loss, nll_loss
+from minigrad.kernels.reference.loss import binary_cross_entropy, cross_entropy, mse_loss, nll_loss
 from minigrad.kernels.reference.matmul import einsum, linear, matmul
 from minigrad.kernels.reference.norm import (
     batch_norm, batch_norm_backward, batch_norm_stats, local_response_norm,
@@ -33,10 +34,11 @@ from minigrad.kernels.reference.softmax import (
 __all__ = [
     "abs", "adaptive_avg_pool2d", "adaptive_avg_pool2d_backward", "add", "amax", "amin", "argmax",
     "avg_pool2d", "avg_pool2d_backward", "batch_norm", "batch_norm_backward", "batch_norm_stats",
-    "clamp", "conv2d", "conv2d_backward_input", "conv2d_backward_weight", "cross_entropy", "cumsum",
-    "div", "dropout", "einsum", "exp", "fold", "leaky_relu", "linear", "local_response_norm",
-    "local_response_norm_backward", "log", "log_softmax", "log_softmax_backward", "logsumexp",
-    "matmul", "max", "max_pool2d", "max_pool2d_backward", "maximum", "mean", "min", "minimum",
-    "mse_loss", "mul", "neg", "nll_loss", "norm", "pow", "prod", "relu", "sigmoid", "softmax",
-    "softmax_backward", "sqrt", "std", "sub", "sum", "tanh", "unfold", "var", "where",
+    "binary_cross_entropy", "clamp", "conv2d", "conv2d_backward_input", "conv2d_backward_weight",
+    "cross_entropy", "cumsum", "div", "dropout", "einsum", "elu", "exp", "fold", "gelu", "hardtanh",
+    "leaky_relu", "linear", "local_response_norm", "local_response_norm_backward", "log",
+    "log_softmax", "log_softmax_backward", "logsumexp", "matmul", "max", "max_pool2d",
+    "max_pool2d_backward", "maximum", "mean", "min", "minimum", "mse_loss", "mul", "neg",
+    "nll_loss", "norm", "pow", "prod", "relu", "sigmoid", "silu", "softmax", "softmax_backward",
+    "softplus", "sqrt", "std", "sub", "sum", "tanh", "unfold", "var", "where",
 ]

@@ -102,6 +102,39 @@ def leaky_relu(x: np.ndarray, negative_slope: float = 0.01) -> np.ndarray:
 
 
 @in_double
+def elu(x: np.ndarray, alpha: float = 1.0) -> np.ndarray:
+    """x where x > 0, else alpha * (exp(x) - 1)."""
+    return _each(lambda v: v if v > 0 else alpha * math.expm1(v), x)
+
+
+@in_double
+def hardtanh(x: np.ndarray, min_val: float = -1.0, max_val: float = 1.0) -> np.ndarray:
+    """x, but no less than min_val and no more than max_val."""
+    return _each(lambda v: min_val if v < min_val else max_val if v > max_val else v, x)
+
+
+@in_double
+def softplus(x: np.ndarray, beta: float = 1.0, threshold: float = 20.0) -> np.ndarray:
+    """log(1 + exp(beta * x)) / beta; x itself where beta * x > threshold."""
+    return _each(lambda v: v if beta * v > threshold else math.log1p(math.exp(beta * v)) / beta, x)
+
+
+@in_double
+def gelu(x: np.ndarray, approximate: str = "none") -> np.ndarray:
+    """x times the probability that a normal number is below x, or an approximation of that."""
+    if approximate == "tanh":
+        a = math.sqrt(2 / math.pi)
+        return _each(lambda v: v * (1 + math.tanh(a * (v + 0.044715 * v**3))) / 2, x)
+    return _each(lambda v: v * math.erfc(-v / math.sqrt(2)) / 2, x)
+
+
+@in_double
+def silu(x: np.ndarray) -> np.ndarray:
+    """x * sigmoid(x)."""
+    return x * sigmoid(x)
+
+
+@in_double
 def dropout(x: np.ndarray, mask: np.ndarray, p: float) -> np.ndarray:
     """x / (1 - p) where the mask is true, else 0: the expected value of the result is x."""
     return _each(lambda v, keep: v / (1 - p) if keep else 0.0, x, mask)

@@ -88,3 +88,13 @@ def mse_loss(x: np.ndarray, target: np.ndarray, reduction: str = "mean") -> np.n
     """(x - target)**2."""
     losses = (x - target) ** 2
     return _reduce(losses, losses.size, reduction)
+
+
+@in_double
+def binary_cross_entropy(
+    x: np.ndarray, target: np.ndarray, weight: np.ndarray | float = 1.0, reduction: str = "mean"
+) -> np.ndarray:
+    """-weight * (target * log(x) + (1 - target) * log(1 - x)), no logarithm below -100."""
+    yes, no = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
+    losses = -weight * (target * yes + (1 - target) * no)
+    return _reduce(losses, losses.size, reduction)

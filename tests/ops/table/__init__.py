@@ -6,12 +6,12 @@ error, and `test_completeness.py` fails when an op is missing here. `samples.py`
 """
 
 from tests.ops.table import (
-    compare, conv, einsum, elementwise, index, loss, matmul, norm, order, p_norm, pool, rearrange,
-    reduce, rounding, scan, select, shape,
+    activation, compare, conv, einsum, elementwise, index, loss, matmul, norm, order, p_norm, pool,
+    rearrange, reduce, rounding, scan, select, shape,
 )
 
 FILES = (
-    elementwise, select, rounding, reduce, scan, p_norm, shape, rearrange, index, order, matmul,
-    einsum, conv, pool, norm, loss, compare,
+    elementwise, activation, select, rounding, reduce, scan, p_norm, shape, rearrange, index, order,
+    matmul, einsum, conv, pool, norm, loss, compare,
 )
 OPS = [op for file in FILES for op in file.OPS]

@@ -46,6 +46,51 @@ def fold_reference(x: Any, output_size: Any, kernel_size: Any, **options: Any) -
     return ref.fold(x, x_shape, *windows(kernel_size, **options))
 
 
+def transposed(
+    x: Any, w: Any, g: int, stride: Any, padding: Any, output_padding: Any, dilation: Any
+) -> tuple[Any, Any]:
+    """(y's shape, the options of the convolution whose input gradient y is)."""
+    sizes = zip(x.shape[2:], w.shape[2:], stride, padding, output_padding, dilation, strict=True)
+    size = [(n - 1) * s - 2 * p + d * (k - 1) + 1 + e for n, k, s, p, e, d in sizes]
+    (ph, pw), (eh, ew) = padding, output_padding
+    return (len(x), w.shape[1] * g, *size), (stride, (ph, ph - eh, pw, pw - ew), dilation, g)
+
+
+def transposed_options(
+    stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1
+) -> tuple[Any, ...]:
+    return groups, *map(pair, (stride, padding, output_padding, dilation))
+
+
+def transposed_reference(x: Any, w: Any, b: Any = None, **options: Any) -> Any:
+    shape, rest = transposed(x, w, *transposed_options(**options))
+    y = ref.conv2d_backward_input(x, w, shape, *rest)
+    return y if b is None else y + b[:, None, None]
+
+
+def transposed_backward(g: Any, x: Any, w: Any, b: Any = None, **options: Any) -> tuple[Any, ...]:
+    _, rest = transposed(x, w, *transposed_options(**options))
+    gx = ref.conv2d(g, w, None, *rest)
+    gw = ref.conv2d_backward_weight(x, g, w.shape, *rest)
+    return (gx, gw) if b is None else (gx, gw, g.sum(axis=(0, 2, 3)))
+
+
+def of_line(function: Any) -> Any:
+    """The reference of sequences from that of images of height 1."""
+
+    def run(x: Any, w: Any, b: Any = None, **options: Any) -> Any:
+        heights = {"stride": 1, "dilation": 1, "padding": 0, "output_padding": 0}
+        wide = {
+            name: (heights[name], value) if isinstance(value, int) and name in heights else value
+            for name, value in options.items()
+        }
+        return function(x[:, :, None], w[:, :, None], b, **wide)[:, :, 0]
+
+    return run
+
+
+LINES, LINE_BANK = normal(2, 4, 9), normal(6, 2, 3)
+PIXELS, FILTERS = normal(1, 3, 5, 4), normal(3, 2, 3, 3)
 IMAGES, BANK = normal(1, 3, 5, 5), normal(4, 3, 3, 3)
 
 OPS = [
@@ -143,5 +188,92 @@ OPS = [
         reference_backward=lambda g, x, output_size, **options: (
             ref.unfold(g, *windows(**options)),
         ),
+    ),
+    Op(
+        "conv_transpose2d",
+        [
+            sample("plain", normal(2, 3, 4, 5), normal(3, 4, 3, 2), normal(4)),
+            sample("no-bias", normal(2, 3, 4, 5), normal(3, 2, 3, 3)),
+            sample("stride", normal(2, 2, 4, 3), normal(2, 3, 3, 2), normal(3), stride=(2, 3)),
+            sample("stride-beyond-kernel", normal(2, 2, 3, 4), normal(2, 3, 2, 1), stride=3),
+            sample("padding", normal(2, 2, 5, 4), normal(2, 3, 3, 4), normal(3), padding=(1, 2)),
+            sample("3x3", normal(3, 4, 7, 6), normal(4, 2, 3, 3), normal(2), padding=1),
+            sample("twice", normal(2, 4, 4, 5), normal(4, 3, 4, 4), normal(3), stride=2, padding=1),
+            sample("output-padding", normal(2, 2, 4, 5), normal(2, 3, 3, 3), normal(3), stride=2,
+                   padding=1, output_padding=(1, 0)),
+            sample("output-beyond-padding", normal(2, 2, 3, 4), normal(2, 3, 3, 2), normal(3),
+                   stride=3, output_padding=(2, 1)),
+            sample("output-beyond-stride", normal(2, 2, 3, 4), normal(2, 3, 3, 2), normal(3),
+                   stride=(2, 1), padding=1, dilation=(2, 4), output_padding=(1, 3)),
+            sample("dilation", normal(1, 2, 4, 3), normal(2, 3, 3, 2), dilation=(2, 3), padding=1),
+            sample("groups", normal(2, 4, 4, 3), normal(4, 3, 3, 2), normal(6), groups=2, stride=2),
+            sample("depthwise", normal(2, 3, 4, 3), normal(3, 1, 3, 3), normal(3), groups=3),
+            sample("1x1", normal(2, 3, 4, 5), normal(3, 2, 1, 1), normal(2)),
+            sample("size-1", normal(1, 1, 1, 1), normal(1, 1, 1, 1), normal(1)),
+            sample("empty", normal(0, 2, 5, 4), normal(2, 3, 3, 3), normal(3)),
+            sample("scattered", normal(2, 2, 5, 4).scattered, normal(2, 3, 3, 2).scattered,
+                   normal(3).scattered, padding=1),
+            sample("threads", normal(5, 8, 15, 14), normal(8, 6, 5, 4), normal(6), stride=2),
+        ],
+        [
+            error("dims", RuntimeError, r"\[conv_transpose2d\] expects images .* got 2 dim",
+                  normal(3, 3), FILTERS),
+            error("channels", RuntimeError, r"weight of shape \(C, O/groups, KH, KW\) for the 3",
+                  PIXELS, normal(2, 3, 3, 3)),
+            error("groups", RuntimeError, r"groups \(2\) must .* divide", PIXELS, FILTERS,
+                  groups=2),
+            error("bias", RuntimeError, r"bias must have shape \(2,\)", PIXELS, FILTERS, normal(3)),
+            error("output-padding", RuntimeError, r"output_padding \(2, 2\) must be smaller",
+                  PIXELS, FILTERS, stride=2, output_padding=2),
+            error("small", RuntimeError, r"gives an output of \(-1, -2\): use less padding", PIXELS,
+                  FILTERS, padding=4),
+            error("negative", RuntimeError, "padding must be at least 0", PIXELS, FILTERS,
+                  padding=-1),
+            error("stride", RuntimeError, "stride must be at least 1", PIXELS, FILTERS, stride=0),
+            error("pair", RuntimeError, "stride must be an integer or a pair", PIXELS, FILTERS,
+                  stride=(1, 2, 3)),
+            error("dtype", RuntimeError, "one dtype, got float64, int64", PIXELS,
+                  integers(0, 3, 3, 2, 3, 3)),
+        ],
+        reference=transposed_reference, reference_backward=transposed_backward,
+        unreferenced=("threads",),
+    ),
+    Op(
+        "conv1d",
+        [
+            sample("plain", normal(2, 3, 8), normal(4, 3, 3), normal(4)),
+            sample("options", LINES, LINE_BANK, normal(6), stride=2, padding=3, dilation=2,
+                   groups=2),
+            sample("same", normal(2, 2, 7), normal(3, 2, 4), padding="same", dilation=(2,)),
+            sample("stride-beyond-kernel", normal(2, 2, 9), normal(3, 2, 2), stride=(3,)),
+            sample("alone", normal(3, 8), normal(4, 3, 3), normal(4)),
+            sample("empty", normal(0, 2, 5), normal(3, 2, 3)),
+            sample("scattered", normal(2, 2, 8).scattered, normal(3, 2, 3).scattered),
+        ],
+        [
+            error("dims", RuntimeError, r"\[conv1d\] expects \(N, C, L\) or \(C, L\), got",
+                  normal(9), LINE_BANK),
+            error("weight", RuntimeError, r"\[conv1d\] expects a weight of 3 dim", LINES,
+                  normal(6, 4)),
+            error("channels", RuntimeError, r"\[conv1d\] a weight .* takes 2 input channels", LINES,
+                  LINE_BANK),
+            error("stride", RuntimeError, r"\[conv1d\] stride must be at least 1", LINES,
+                  normal(2, 4, 3), stride=0),
+            error("tuple", RuntimeError, r"\[conv1d\] stride must be an integer or a tuple of one",
+                  LINES, normal(2, 4, 3), stride=(1, 2)),
+        ],
+        reference=of_line(conv_reference), unreferenced=("alone", "same", "stride-beyond-kernel"),
+    ),
+    Op(
+        "conv_transpose1d",
+        [
+            sample("plain", normal(2, 3, 5), normal(3, 4, 3), normal(4)),
+            sample("options", normal(2, 4, 5), normal(4, 3, 3), normal(6), stride=3, padding=1,
+                   output_padding=2, groups=2, dilation=2),
+            sample("alone", normal(3, 5), normal(3, 4, 3), stride=(2,)),
+        ],
+        [error("groups", RuntimeError, r"\[conv_transpose1d\] groups \(2\)", normal(1, 3, 5),
+               normal(3, 4, 3), groups=2)],
+        reference=of_line(transposed_reference), unreferenced=("alone",),
     ),
 ]

@@ -10,6 +10,7 @@ import torch
 import minigrad as mg
 from minigrad import ops
 from minigrad.kernels import reference as ref
+from minigrad.nn import functional
 from tests.ops.samples import (
     Op,
     away_from_zero,
@@ -79,6 +80,27 @@ def dropout_theirs(x: Any, p: float, training: bool = True) -> Any:
     """The same mask in PyTorch, read off what becomes of ones."""
     kept = dropout(mg.ones(*x.shape), p, training).array > 0
     return x * torch.from_numpy(kept) / (1 - p if training and p < 1 else 1)
+
+
+def channels(name: str) -> Any:
+    """Dropout of channels, with the same mask at each call."""
+
+    def run(x: Any, p: float, training: bool = True) -> Any:
+        mg.manual_seed(0)
+        return getattr(functional, name)(x, p, training)
+
+    return run
+
+
+def channels_theirs(name: str) -> Any:
+    """The same mask in PyTorch; each channel is all there, or all gone."""
+
+    def run(x: Any, p: float, training: bool = True) -> Any:
+        factor = channels(name)(mg.ones(*x.shape), p, training).array
+        assert (factor == factor[..., :1]).all()
+        return x * torch.from_numpy(factor > 0) / (1 - p if training and p < 1 else 1)
+
+    return run
 
 
 WHOLE = sample("integers", integers(1, 9, 4))
@@ -162,5 +184,29 @@ OPS = [
             ref.dropout(x, dropout(mg.ones(*x.shape), p, training).array > 0, p)
         ),
         unreferenced=("all", "eval"),
+    ),
+    *(
+        Op(
+            name,
+            [
+                sample("quarter", normal(*shape), p=0.25),
+                sample("all", normal(*shape), p=1.0),
+                sample("none", normal(*shape), p=0.0),
+                sample("eval", normal(*shape), p=0.5, training=False),
+                sample("scattered", normal(*shape).scattered, p=0.5),
+                sample("empty", normal(0, *shape[1:]), p=0.5),
+                *more,
+            ],
+            [
+                error("p", ValueError, "0 and 1, got 1.5", normal(2, 3, 4), p=1.5),
+                error("dims", RuntimeError, rf"\[{name}\] expects \(N, C, ...\), got \(3,\)",
+                      normal(3), p=0.5),
+            ],
+            ours=channels(name), theirs=channels_theirs(name), draws=True,
+        )
+        for name, shape, more in (
+            ("dropout2d", (4, 5, 3, 2), []),
+            ("dropout1d", (4, 5, 3), [sample("alone", normal(5, 3), p=0.5)]),
+        )
     ),
 ]

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from minigrad import ops
-from minigrad.nn.functional import one_hot
 from tests.ops.samples import Op, error, integers, normal, sample
 
 array = np.array
@@ -128,22 +127,5 @@ OPS = [
             error("2d", IndexError, "a vector .* got 2-D", normal(3), integers(0, 1, 1, 1), dim=0),
             error("float", RuntimeError, "integers, got .* float", normal(3), normal(1), dim=0),
         ],
-    ),
-    Op(
-        "one_hot",
-        [
-            sample("inferred", integers(0, 5, 7)),
-            sample("given", integers(0, 3, 2, 3), num_classes=5),
-            sample("0d", integers(2, 3), num_classes=4),
-            sample("empty", integers(0, 1, 0, 2), num_classes=3),
-            sample("scattered", integers(0, 4, 3, 2).scattered, num_classes=4),
-        ],
-        [
-            error("dtype", RuntimeError, "dtype int64, got float64", normal(3)),
-            error("negative", RuntimeError, "from 0 to 4", integers(-1, 0, 2), num_classes=5),
-            error("large", RuntimeError, "from 0 to 1", integers(2, 3, 2), num_classes=2),
-            error("none", RuntimeError, "no class", integers(0, 1, 0)),
-        ],
-        ours=one_hot, numerical=None,
     ),
 ]

@@ -96,6 +96,21 @@ RESHAPES = [
         ],
         theirs=lambda x, shape: x.expand(shape),
     ),
+    Op(
+        "repeat",
+        [
+            sample("gray-to-rgb", normal(1, 2, 3), repeats=(3, 1, 1)),
+            sample("front", normal(2, 3), repeats=(2, 1, 3)),
+            sample("0d", normal(), repeats=(4,)),
+            sample("none", normal(2, 3), repeats=(1, 0)),
+            sample("scattered", normal(2, 3).scattered, repeats=(2, 2)),
+        ],
+        [
+            error("fewer", RuntimeError, "at least 2 numbers", normal(2, 3), repeats=(2,)),
+            error("negative", RuntimeError, "none of them negative", normal(2), repeats=(-1,)),
+        ],
+        theirs=lambda x, repeats: x.repeat(repeats),
+    ),
 ]
 
 ORDERS = [
@@ -192,6 +207,40 @@ PIECES = [
         [NO_SUCH_DIM],
     ),
     Op(
+        "pixel_shuffle",
+        [
+            sample("images", normal(2, 8, 3, 4), upscale_factor=2),
+            sample("alone", normal(9, 2, 3).scattered, upscale_factor=3),
+            sample("empty", normal(0, 4, 2, 3).fixed, upscale_factor=2),
+        ],
+        [error("channels", RuntimeError, r"with r=2, got \(1, 3, 2, 2\)", normal(1, 3, 2, 2),
+               upscale_factor=2)],
+    ),
+    Op(
+        "pixel_unshuffle",
+        [
+            sample("images", normal(2, 2, 6, 4), downscale_factor=2),
+            sample("alone", normal(2, 3, 6).scattered, downscale_factor=3),
+        ],
+        [error("sizes", RuntimeError, r"with r=2, got \(1, 3, 3, 2\)", normal(1, 3, 3, 2),
+               downscale_factor=2)],
+    ),
+    Op(
+        "one_hot",
+        [
+            sample("rows", integers(0, 4, 3, 2)),
+            sample("more", integers(0, 4, 5), num_classes=7),
+            sample("0d", exactly(2)),
+            sample("empty", integers(0, 4, 0, 2), num_classes=3),
+        ],
+        [
+            error("dtype", RuntimeError, "got float64", normal(2)),
+            error("large", RuntimeError, r"in 0\.\.2", exactly([3]), num_classes=3),
+            error("negative", RuntimeError, r"in 0\.\.2", exactly([-1, 2])),
+            error("nothing", RuntimeError, "empty tensor", integers(0, 4, 0)),
+        ],
+    ),
+    Op(
         "pad",
         [
             sample("last", normal(2, 3), pad=(1, 2)),
@@ -199,9 +248,33 @@ PIECES = [
             sample("value", normal(2, 3).scattered, pad=(1, 1), value=-2.5),
             sample("cut", normal(4, 5), pad=(-1, 2, 1, -2)),
             sample("empty", normal(0, 3), pad=(1, 1)),
+            *(
+                sample(f"{mode}-{name}", draw, pad=widths, mode=mode)
+                for mode in ("reflect", "replicate", "circular")
+                for name, draw, widths in (
+                    ("image", normal(2, 3, 4, 5), (1, 2, 0, 3)), ("line", normal(2, 3, 4), (3, 1)),
+                    ("alone", normal(3, 4, 5).scattered, (2, 2, 1, 1)), ("empty",
+                    normal(0, 2, 4), (1, 1)), ("none", normal(2, 4), (0, 0)),
+                )
+            ),
+            sample("replicate-wide", normal(1, 2, 1), pad=(3, 2), mode="replicate"),
+            sample("replicate-cut", normal(1, 4, 5), pad=(-1, 2, 1, -2), mode="replicate"),
+            sample("circular-cut", normal(1, 4, 5), pad=(-1, 2, 1, -2), mode="circular"),
         ],
         [
-            error("mode", NotImplementedError, "'reflect'", normal(3), pad=(1, 1), mode="reflect"),
+            error("mode", NotImplementedError, "'mirror'", normal(3, 3), pad=(1, 1), mode="mirror"),
+            error("mode-dims", NotImplementedError, r"\(3,\): there are constant, reflect",
+                  normal(3), pad=(1, 1), mode="reflect"),
+            error("reflect", RuntimeError, "a dimension of size 3 by at most 2, got", normal(2, 3),
+                  pad=(1, 3), mode="reflect"),
+            error("circular", RuntimeError, "a dimension of size 3 by at most 3, got", normal(2, 3),
+                  pad=(1, 4), mode="circular"),
+            error("nothing", RuntimeError, "nothing to fill from", normal(2, 0), pad=(1, 1),
+                  mode="replicate"),
+            error("all-cut", RuntimeError, "leave nothing", normal(2, 3), pad=(-1, -2),
+                  mode="replicate"),
+            error("mode-value", ValueError, "takes no value", normal(2, 3), pad=(1, 1),
+                  mode="reflect", value=1.0),
             error("odd", RuntimeError, r"pairs .* \[1\]", normal(3), pad=[1]),
             error("dims", RuntimeError, "at most 1 dim", normal(3), pad=(1, 1, 1, 1)),
             error("negative", RuntimeError, "negative size", normal(3), pad=(-2, -2)),

@@ -1,7 +1,7 @@
 """What the 2012 paper did to its pictures: crops of them, five or ten for a test, and colour noise.
 
 For one image, `FiveCrop` and `TenCrop` are torchvision's; `Lighting` is what others call PCA noise
-or FancyPCA. `crop_batch` is for the training loop. All are in `transforms.py` too, which see first.
+or FancyPCA. `crop_batch` is for the training loop.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from alexnet.transforms import _generator, _like, _on_planes, _pair
+from alexnet.transforms.image import generator, like, on_planes, pair
 
 PLACES = ((0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5))  # down and across, of the room there is
 BLOCK = 100  # images whose pixels are float64 at a time
@@ -28,10 +28,10 @@ class FiveCrop:
     """
 
     def __init__(self, size: int | Sequence[int]) -> None:
-        self.size = _pair(size, type(self).__name__)
+        self.size = pair(size, type(self).__name__)
 
     def __call__(self, image: Any) -> tuple[Any, ...]:
-        return tuple(_on_planes(image, partial(self._crop, at)) for at in PLACES)
+        return tuple(on_planes(image, partial(self._crop, at)) for at in PLACES)
 
     def _crop(self, at: tuple[float, float], planes: np.ndarray) -> np.ndarray:
         (h, w), (oh, ow), (down, across) = planes.shape[-2:], self.size, at
@@ -61,7 +61,7 @@ class TenCrop(FiveCrop):
 
     def __call__(self, image: Any) -> tuple[Any, ...]:
         rows, columns = (-1, 1) if self.vertical_flip else (1, -1)
-        mirrored = _on_planes(image, lambda planes: planes[..., ::rows, ::columns])
+        mirrored = on_planes(image, lambda planes: planes[..., ::rows, ::columns])
         return super().__call__(image) + super().__call__(mirrored)
 
     def __repr__(self) -> str:
@@ -121,7 +121,7 @@ class Lighting:
                 f"[Lighting] expected an image (..., C, H, W) of {len(self.eigval)} channels, got "
                 f"shape {array.shape}"
             )
-        return _like(array + self.colours(1, _generator())[0].astype(array.dtype), image)
+        return like(array + self.colours(1, generator())[0].astype(array.dtype), image)
 
     def __repr__(self) -> str:
         return f"Lighting(alphastd={self.alphastd}, eigval={self.eigval.tolist()})"

@@ -1,0 +1,88 @@
+"""What is said where a name does not exist: that it does not, and what is near it.
+
+Modules, Tensor and nn.Module raise a MissingName for a name that they lack. The text is made when
+somebody reads it, so that `hasattr` stays as cheap as it was.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from functools import partial
+from opcode import opmap
+from types import ModuleType
+from typing import Any
+
+# PyTorch's names with their nearest relatives here, where the spelling does not lead to them.
+RELATIVES = {
+    "conj_physical": "clone (there are no complex numbers)",
+    "cdist": "(x[:, None] - y).pow(2).sum(-1).sqrt()",
+    "grid_sample": "alexnet.transforms.Resize",
+    "interpolate": "alexnet.transforms.Resize",
+    "Upsample": "alexnet.transforms.Resize",
+    "Transformer": "Linear, Softmax and Dropout, of which it is made",
+    "MultiheadAttention": "Linear, Softmax and Dropout, of which it is made",
+    "DataParallel": "the network itself, on one device",
+    "compile": "the network itself, which runs as it is",
+    "LongTensor": "tensor(..., dtype=int64)",
+    "FloatTensor": "tensor(..., dtype=float32)",
+    "Variable": "the Tensor itself",
+    "jit": "the network itself, which runs as it is",
+    "use_deterministic_algorithms": "manual_seed, which suffices: the algorithms are deterministic",
+    "LBFGS": "Adam, SGD",
+    "RMSprop": "Adam, Adadelta",
+    "Adagrad": "Adam, Adadelta",
+    "CyclicLR": "OneCycleLR",
+    "WeightedRandomSampler": "SubsetRandomSampler, or any iterable of indices",
+    "inception_v3": "googlenet",
+    "MNIST": "FashionMNIST, with images of the same size",
+    "RandAugment": "RandomResizedCrop, RandomHorizontalFlip, ColorJitter",
+    "AutoAugment": "RandomResizedCrop, RandomHorizontalFlip, ColorJitter",
+    **dict.fromkeys(("CIFAR10", "CIFAR100", "ImageNet"), "FashionMNIST"),
+    **dict.fromkeys(("densenet121", "mobilenet_v2", "efficientnet_b0"), "resnet50, googlenet"),
+}
+
+
+class MissingName(AttributeError):
+    """`what` lacks the attribute `name`; `names()` are those that it has, some of them paths."""
+
+    name: str
+
+    def __init__(self, what: str, name: str, names: Callable[[], Iterable[str]]) -> None:
+        super().__init__(f"{what} has no attribute '{name}'", name=name)
+        self.names = names
+
+    def __str__(self) -> str:
+        near = RELATIVES.get(self.name) or self._near()
+        return f"{self.args[0]}; " + (f"near it: {near}" if near else "nothing here is near it")
+
+    def _near(self) -> str:
+        from difflib import get_close_matches
+
+        last: dict[str, str] = {}  # of a path its last part counts: features.0.weight is a weight
+        for name in self.names():
+            last.setdefault(name.rpartition(".")[2].lower(), name)
+        close = get_close_matches(self.name.lower(), last)
+        return ", ".join(last[part] for part in close if self.name[0] == "_" or part[0] != "_")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AttributeError, (str(self),)
+
+
+def explain_missing_names(*modules: ModuleType) -> None:
+    """Give modules a `__getattr__` that raises MissingName, or ImportError for `from ... import`.
+
+    While Python executes `from module import name`, it would put a bare ImportError of its own in
+    the place of an AttributeError; that it does so is only to be seen in its caller's code.
+    """
+    for module in modules:
+        module.__getattr__ = partial(_missing_from, module)  # type: ignore[method-assign]
+
+
+def _missing_from(module: ModuleType, name: str) -> Any:
+    names = vars(module).get("__all__", vars(module))
+    error = MissingName(f"module '{module.__name__}'", name, lambda: names)
+    caller = sys._getframe(1)
+    if caller.f_code.co_code[caller.f_lasti] == opmap["IMPORT_FROM"]:
+        raise ImportError(str(error), name=module.__name__, path=module.__file__)
+    raise error
