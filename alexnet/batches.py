@@ -16,7 +16,8 @@ from alexnet import transforms
 from alexnet.config import Config
 from alexnet.datasets import Splits
 from alexnet.errors import InputError
-from alexnet.transforms import CenterCrop, Level, Lighting, TenCrop, crop_batch, of_channels
+from alexnet.transforms import CenterCrop, Lighting, TenCrop, crop_batch
+from alexnet.transforms.batches import Level, of_channels
 from minigrad import Tensor
 from minigrad.utils.data import DataLoader, Dataset
 

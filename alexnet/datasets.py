@@ -25,7 +25,7 @@ from alexnet.fashion_mnist import (
     read_images_and_labels,
 )
 from alexnet.folders import ImageFolder
-from alexnet.transforms import Level
+from alexnet.transforms.batches import Level
 from minigrad import Tensor
 
 __all__ = [

@@ -2,8 +2,8 @@
 
 The classes work on one image at a time, as PyTorch listings do; what is random draws from
 minigrad's own generator, so that `manual_seed` covers it. The functions named `..._batch` are
-what the training loop uses: they take uint8 arrays (N, H, W). Read `image.py` first: what an image
-may be; then `basic.py`, `geometry.py`, `colour.py` and `crops.py`.
+what the training loop uses: they take arrays (N, H, W) or (N, C, H, W). Read `image.py` first: what
+an image may be; then `basic.py`, `geometry.py`, `colour.py` and `crops.py`.
 """
 
 from alexnet.transforms.basic import Compose, Lambda, Normalize, ToPILImage, ToTensor

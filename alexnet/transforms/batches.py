@@ -1,7 +1,7 @@
 """The same for whole batches, without decoding or copying: what the training loop uses.
 
-Arrays are uint8 (N, H, W) or (N, C, H, W). `resize_batch` is Pillow's arithmetic, and `Resize` uses
-it as well.
+Arrays are uint8 (N, H, W) or (N, C, H, W). `resize_batch` is Pillow's arithmetic, and `Resize`
+uses it as well.
 """
 
 from __future__ import annotations
