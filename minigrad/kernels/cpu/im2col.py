@@ -89,10 +89,11 @@ class _Windows:
         top, _, left, _ = self.pad
         return slab[:, top : top + self.H, left : left + self.W]
 
-    def blocks(self, share: Block, itemsize: int) -> Iterator[slice]:
-        """The rows of a core's share, so many at a time that LONG_BYTES hold their columns."""
+    def blocks(self, share: Block, O: int, itemsize: int) -> Iterator[slice]:
+        """The rows of a core's share, so many at a time that LONG_BYTES hold their columns, and
+        what becomes of them."""
         rows, images = share
-        row_bytes = self.K * self.OW * (images.stop - images.start) * itemsize
+        row_bytes = max(self.K, O) * self.OW * (images.stop - images.start) * itemsize
         return blocks(rows.start, rows.stop, fitting(self.OH, row_bytes, LONG_BYTES))
 
     def work(self, O: int) -> float:
@@ -127,7 +128,7 @@ def conv2d(
 
     def run(_: int, share: Block) -> None:
         x_share, y_share = images_last(x)[..., share[1]], images_last(y)[..., share[1]]
-        for rows in windows.blocks(share, x.itemsize):
+        for rows in windows.blocks(share, len(w), x.itemsize):
             columns = _by_group(windows.columns(x_share, rows), groups)
             target = y_share[:, rows]
             product = memory.empty(target.shape, x.dtype)
@@ -164,7 +165,7 @@ def conv2d_backward_input(
         g_share, gx_share = images_last(g)[..., start:stop], images_last(gx)[..., start:stop]
         C, H, W, B = gx_share.shape  # where the pad below is negative, no window sees the last rows
         slab = memory.zeros((C, H + top + max(0, bottom), W + left + max(0, right), B), g.dtype)
-        for rows in windows.blocks((slice(0, windows.OH), slice(start, stop)), g.itemsize):
+        for rows in windows.blocks((slice(0, windows.OH), slice(start, stop)), O, g.itemsize):
             columns = memory.empty((windows.K, rows.stop - rows.start, windows.OW, B), g.dtype)
             G = _by_group(np.ascontiguousarray(g_share[:, rows]), groups)
             np.matmul(WT, G, out=_by_group(columns, groups))
@@ -200,7 +201,7 @@ def conv2d_backward_weight(
 
     def run(i: int, share: Block) -> None:
         x_share, g_share = images_last(x)[..., share[1]], images_last(g)[..., share[1]]
-        for rows in windows.blocks(share, x.itemsize):
+        for rows in windows.blocks(share, O, x.itemsize):
             columns = _by_group(windows.columns(x_share, rows), groups)
             G = _by_group(g_share[:, rows], groups)
             if rows.start == share[0].start:
