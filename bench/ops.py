@@ -24,8 +24,8 @@ from minigrad import nn, optim
 Shape = tuple[int, ...]
 SECONDS = 1.0  # for one row; see `timing.in_turn`
 OPS = (
-    "Conv2d", "Linear", "ReLU", "MaxPool2d", "LocalResponseNorm", "Dropout", "BatchNorm2d",
-    "CrossEntropyLoss", "SGD", "Adam",
+    "Conv2d", "Linear", "ReLU", "MaxPool2d", "AdaptiveAvgPool2d", "LocalResponseNorm", "Dropout",
+    "BatchNorm2d", "CrossEntropyLoss", "SGD", "Adam",
 )
 MOVES_NOTHING = (nn.Flatten,)  # a view: there is nothing to time
 
