@@ -163,15 +163,17 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 def add_finetune(parser: argparse.ArgumentParser) -> None:
     """The flags of `alexnet finetune`."""
     flag = flags_of(parser, config.FineTuning())
-    flag("--model", model_names(), choices=models.list_models(), metavar="MODEL")
-    where = "the model's: .safetensors, .npz, .pth (default: the published, if on this machine)"
-    flag("--weights", where, metavar="FILE")
+    whose = "the network that the weights are of; alexnet summary --help says which there are"
+    flag("--model", whose, choices=models.list_models(), metavar="MODEL")
+    where = "the model's: a .safetensors, .npz or .pth file, or a run folder (default: the "
+    where += "published ones, if they are on this machine)"
+    flag("--weights", where, metavar="PATH")
     layout = "pictures: a folder for each class, or named as cat.0.jpg; or such in train/ and val/"
     flag("--data", layout, dest="data_dir", metavar="FOLDER")
     share = "of each class tested on, where there is no val/"
     flag("--val-fraction", share, type=inner_fraction, metavar="X")
     flag("--freeze", "what keeps its weights", choices=config.FREEZING)
-    add_steps(flag)
+    add_steps(flag, ", is ten times that for SGD, and a tenth with --freeze none")
     cut = "cut windows at random places, mirror at random (default: if nothing is frozen)"
     flag("--augment", cut, action=argparse.BooleanOptionalAction)
     side = "show the network N x N (default: what the weights were trained for)"
@@ -180,12 +182,12 @@ def add_finetune(parser: argparse.ArgumentParser) -> None:
     add_run(flag)
 
 
-def add_steps(flag: Callable[..., None]) -> None:
+def add_steps(flag: Callable[..., None], more: str = "") -> None:
     """How weights change."""
     flag("--epochs", "passes over the training images", type=positive_int, metavar="N")
     flag("--batch-size", "images a step", type=positive_int, metavar="N")
     flag("--optimizer", "how weights are updated", choices=config.OPTIMIZERS)
-    rate = "the highest learning rate; the default grows with the batch size"
+    rate = f"the highest learning rate; the default grows with the batch size{more}"
     flag("--lr", rate, type=positive_float, metavar="X")
     flag("--momentum", "of SGD, or Adam's first beta", type=fraction, metavar="X")
     flag("--weight-decay", "pull of the weights towards 0", type=not_negative, metavar="X")
@@ -201,7 +203,8 @@ def add_run(flag: Callable[..., None]) -> None:
 
 
 def add_bench(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", choices=models.list_models(), help=model_names())
+    which = "alexnet summary --help says which there are"
+    parser.add_argument("model", metavar="MODEL", choices=models.list_models(), help=which)
 
     def flag(name: str, what: str) -> None:
         parser.add_argument(name, type=positive_int, metavar="N", help=what)

@@ -108,6 +108,11 @@ def stopwatch() -> Iterator[list[float]]:
     seconds.append(time.perf_counter() - began)
 
 
+def counted(n: int, what: str) -> str:
+    """ "1 file", "2,000 files"."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """ "8.3 s", "3 min 20 s", "2 h 05 min"."""
     if seconds < 59.95:

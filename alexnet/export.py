@@ -25,10 +25,10 @@ def command(args: argparse.Namespace) -> int:
     trained = load_trained(args.run, args.weights, device)
     about, side = trained.about, trained.about["resize"] or SIDE
     input_shape = (about["in_channels"], side, side)
+    metadata = {key: value for key, value in about.items() if key != "data_dir"}  # of this machine
+    metadata["input_shape"] = input_shape
     try:
-        interchange.export(
-            trained.model, args.out, input_shape, {**about, "input_shape": input_shape}
-        )
+        interchange.export(trained.model, args.out, input_shape, metadata)
     except NotImplementedError as error:
         raise RunError(str(error)) from error
     if about["stand_in"]:

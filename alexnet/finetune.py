@@ -26,7 +26,7 @@ import minigrad
 from alexnet import checkpoint, checks, environment, folders, layers, models, plan
 from alexnet.batches import Preparation
 from alexnet.config import FineTuning
-from alexnet.console import say
+from alexnet.console import counted, say
 from alexnet.datasets import Splits
 from alexnet.errors import InputError
 from alexnet.folders import Half, Halves, Pictures, around
@@ -61,7 +61,7 @@ def command(args: argparse.Namespace) -> int:
     net, origin = checkpoint.load_model(run.last) if args.resume else renewed(config, found.classes)
     side = config.resize or origin["resize"]
     crop_from = around(side) if config.augment else None  # as in the AlexNet paper
-    path = config.weights or origin["weights"]
+    path = origin.get("weights", config.weights)
     config = replace(config, resize=side, crop_from=crop_from, weights=path)
     traced = layers.trace_or_explain(net, config.model, (origin["in_channels"], side, side))
     head = heads_of(config.model, net)[0]
@@ -93,7 +93,7 @@ def command(args: argparse.Namespace) -> int:
         write_skipped(tuner.skipped, run)
     code = carry_out(trainer, began)
     if tuner.skipped:
-        say(f"{len(tuner.skipped):,} files were skipped: see {run.skipped}")
+        say(f"skipped {counted(len(tuner.skipped), 'file')}: see {run.skipped}")
     return code
 
 
@@ -110,7 +110,9 @@ def renewed(config: FineTuning, classes: Sequence[str]) -> tuple[nn.Module, dict
         InputError: no such file, no published weights on this machine, or those of another network.
     """
     name = config.model
-    path = config.weights or published_file(name)
+    path: Path = Path(config.weights or published_file(name))
+    if path.is_dir():  # a run: its network after the last epoch, as everywhere
+        path = Run.existing(str(path)).last
     state, said = read_state(path), checkpoint.about_of(path)
     build = dict(said.get("build", {}))
     if name in PUBLISHED and Path(path).name == PUBLISHED[name].file:
@@ -353,9 +355,10 @@ def lines(
         ]
     else:
         backbone = ["backbone  trained along with the head"]
+    others = folders.other_kinds(config.data_dir or "")
     augmented = ", cut at random places, mirrored at random" if config.augment else ""
     return [
-        f"fine-tuning {config.model} on {config.data_dir}, {config.epochs} epochs",
+        f"fine-tuning {config.model} on {config.data_dir}, {counted(config.epochs, 'epoch')}",
         *plan.machine(device_line),
         f"weights   {config.weights}",
         f"          new head {head} for {len(found.classes):,} classes: {names}",
@@ -363,6 +366,7 @@ def lines(
         f"data      {len(found.train.files):,} training and {len(found.test.files):,} test "
         f"pictures, {found.how}",
         f"          shorter side {around(side)}, of that the middle {side} x {side}",
+        *([f"          left out, not named as pictures: {others}"] if others else []),
         *plan.steps(config, augmented),
     ]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alexnet import transforms
-from alexnet.console import Progress, say
+from alexnet.console import Progress, counted, say
 from alexnet.errors import InputError
 from alexnet.pictures import FilePath, Unreadable, pil_loader, read
 from minigrad.utils.data import DataLoader, Dataset
@@ -111,6 +112,14 @@ def files_below(folder: FilePath) -> Iterator[str]:
     """All files at any depth, also behind links to folders, folder by folder in order."""
     for place, _, names in sorted(os.walk(folder, followlinks=True)):
         yield from (os.path.join(place, name) for name in sorted(names))
+
+
+def other_kinds(folder: FilePath) -> str:
+    """How the names of files end that are taken for no pictures, hidden ones aside: "9 .gif"."""
+    names = [Path(path).name for path in files_below(folder) if not is_picture(path)]
+    endings = Counter(Path(name).suffix or name for name in names if not name.startswith("."))
+    most = ", ".join(f"{n:,} {ending}" for ending, n in endings.most_common(SHOWN))
+    return most + (", ..." if len(endings) > SHOWN else "")
 
 
 # -------------------------------------------------------------------------------------- for a run
@@ -293,7 +302,7 @@ class Pictures(Dataset):
 def say_skipped(skipped: dict[str, str]) -> None:
     """Name the files that cannot be used, each with the reason: the first ones at least."""
     if skipped:
-        say(f"skipped {len(skipped):,} files that cannot be used:")
+        say(f"skipped {counted(len(skipped), 'file')} that cannot be used:")
         for file, reason in [*skipped.items()][:SHOWN]:
             line = f"  {file}: {reason}"  # a file may have any name, and a terminal believes it
             say("".join(letter if letter.isprintable() else "?" for letter in line))

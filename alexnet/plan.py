@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import minigrad
 from alexnet import environment
 from alexnet.config import Config
-from alexnet.console import duration
+from alexnet.console import counted, duration
 from alexnet.datasets import Splits
 from alexnet.environment import STAND_IN
 from alexnet.evaluate import Evaluation
@@ -42,7 +42,7 @@ def lines(config: Config, data: Splits, device_line: str) -> list[str]:
     changes += ", tested on ten crops at the end" if config.ten_crop else ""
     name = config.preset
     return [
-        f"training {config.model} on {on}, {config.epochs} epochs",
+        f"training {config.model} on {on}, {counted(config.epochs, 'epoch')}",
         *([f"preset    {name}: {PRESETS[name].source}"] if name else []),
         *machine(device_line),
         f"data      {data.source}",

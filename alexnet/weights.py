@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import minigrad
-from alexnet.checkpoint import differences_from, sha256
+from alexnet.checkpoint import about_of, differences_from, sha256
 from alexnet.errors import InputError
 from alexnet.fashion_mnist import cache_dir
 from minigrad import Tensor, nn
@@ -25,8 +25,10 @@ from minigrad.utils.raw import LoadError
 from minigrad.utils.serialization import FilePath
 
 URL = "https://download.pytorch.org/models/"
+BY_PATH = "weights=PATH (a command: --weights PATH)"
 OR_CLASSES = ", or of another number of classes"
 V1 = "IMAGENET1K_V1"  # what torchvision calls the files below: `weights="IMAGENET1K_V1"`
+OTHERS = "DEFAULT", "IMAGENET1K_V2"
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -77,7 +79,7 @@ def loadable(build: Callable[..., M]) -> Callable[..., M]:
     The constructor raises:
         InputError: there is no such file, it cannot be read, or it belongs to another network or
             another number of classes: says what differs, and what to do.
-        ValueError: both were asked for.
+        ValueError: both were asked for, or other published weights of torchvision's.
     """
     name = build.__name__
 
@@ -91,6 +93,11 @@ def loadable(build: Callable[..., M]) -> Callable[..., M]:
             weights = published_file(name)
             config = {**PUBLISHED[name].config, **config}
         model = build(*args, **config)
+        if weights in OTHERS:
+            raise ValueError(
+                f"[{name}] weights={weights!r}: of the published ones only {V1!r} are known here; "
+                "name those, or a file"
+            )
         if weights is not None:
             fill(model, read_state(weights), weights, spare_of(name))
         return model
@@ -148,8 +155,10 @@ def fill(
         )
     differences = differences_from(model, state)
     if differences:
+        said = about_of(path).get("model")
+        whose = f"another network{f' (it says {said})' if said else ''}"
         raise InputError(
-            f"{path} holds the weights of another network{'' if head else OR_CLASSES}: "
+            f"{path} holds the weights of {whose}{'' if head else OR_CLASSES}: "
             f"{'; '.join(differences)}. {advice}"
         )
     model.load_state_dict(state)
@@ -165,7 +174,7 @@ def published_file(name: str) -> Path:
     """
     if name not in PUBLISHED:
         raise InputError(
-            f"no weights of {name} are published; train it, and give weights=PATH. There are "
+            f"no weights of {name} are published; train it, and give {BY_PATH}. There are "
             f"those of {', '.join(PUBLISHED)}"
         )
     file = PUBLISHED[name].file
@@ -174,7 +183,7 @@ def published_file(name: str) -> Path:
     if path is None:
         raise InputError(
             f"the published weights of {name} are not on this machine: put {URL}{file} into "
-            f"{folders[0]} (or {folders[1]}, where PyTorch keeps it), or give weights=PATH"
+            f"{folders[0]} (or {folders[1]}, where PyTorch keeps it), or give {BY_PATH}"
         )
     digest, expected = sha256(path), path.stem.rpartition("-")[2]
     if not digest.startswith(expected):

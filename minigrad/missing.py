@@ -25,6 +25,7 @@ RELATIVES = {
     "LongTensor": "tensor(..., dtype=int64)",
     "FloatTensor": "tensor(..., dtype=float32)",
     "Variable": "the Tensor itself",
+    **dict.fromkeys(("amp", "autocast", "GradScaler"), "float32: there is no mixed precision"),
     "jit": "the network itself, which runs as it is",
     "use_deterministic_algorithms": "manual_seed, which suffices: the algorithms are deterministic",
     "LBFGS": "Adam, SGD",
@@ -36,6 +37,10 @@ RELATIVES = {
     "MNIST": "FashionMNIST, with images of the same size",
     "RandAugment": "RandomResizedCrop, RandomHorizontalFlip, ColorJitter",
     "AutoAugment": "RandomResizedCrop, RandomHorizontalFlip, ColorJitter",
+    **{
+        f"{net}_Weights": "the keyword pretrained, which takes them from this machine"
+        for net in ("AlexNet", "VGG16", "GoogLeNet", "ResNet18", "ResNet34", "ResNet50")
+    },
     **dict.fromkeys(("CIFAR10", "CIFAR100", "ImageNet"), "FashionMNIST"),
     **dict.fromkeys(("densenet121", "mobilenet_v2", "efficientnet_b0"), "resnet50, googlenet"),
 }

@@ -269,7 +269,10 @@ class Tensor(Operators):
         if not self.is_leaf:
             autograd.retain_grad(self)
 
-    def backward(self, gradient: Any = None, retain_graph: builtins.bool = False) -> None:
+    def backward(
+        self, gradient: Any = None, retain_graph: builtins.bool = False,
+        create_graph: builtins.bool = False,
+    ) -> None:  # fmt: skip
         """Accumulate d(self)/d(leaf) into the `.grad` of every leaf that this was computed from.
 
         Args:
@@ -277,9 +280,12 @@ class Tensor(Operators):
             retain_graph: keep what the graph saved, for another backward through it.
 
         Raises:
+            NotImplementedError: `create_graph`, which is for derivatives of derivatives.
             RuntimeError: nothing here requires a gradient, the shape of `gradient` is wrong, the
                 graph was freed already, or a saved array was changed in place.
         """
+        if create_graph:
+            raise NotImplementedError("[backward] create_graph: there are only first derivatives")
         if not self.requires_grad:
             raise RuntimeError(
                 "this tensor does not require grad and does not have a grad_fn: was it computed "

@@ -406,3 +406,10 @@ def test_the_watcher_goes_when_the_block_fails() -> None:
     with pytest.raises(ZeroDivisionError), mg.autograd.watch_calls(lambda *_: 1 / 0):
         leaf(1.0) * 2
     assert (leaf(1.0) * 2).tolist() == [2.0]
+
+
+def test_second_derivatives_are_refused_by_name():
+    x = mg.ones(2, requires_grad=True)
+    with pytest.raises(NotImplementedError, match="create_graph: there are only first derivatives"):
+        x.sum().backward(create_graph=True)
+    assert x.grad is None

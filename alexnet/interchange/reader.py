@@ -104,6 +104,10 @@ class Network(nn.Module):
         else:
             owner.register_buffer(name, tensor, persistent=tensor.is_floating_point())
 
+    def extra_repr(self) -> str:
+        names = ", ".join(value.name for value in self._inputs)
+        return f"{names} -> {', '.join(self._outputs)}, {len(self._plan)} nodes"
+
     def forward(self, *inputs: Tensor) -> Any:
         if len(inputs) != len(self._inputs):
             names = ", ".join(value.name for value in self._inputs)

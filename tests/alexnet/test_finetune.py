@@ -95,8 +95,10 @@ def test_shapes_are_learned_from_the_weights_of_an_earlier_run(quick, here, caps
         shutil.copy(path, here / "flat" / f"{path.parent.name}.{path.name}")
     (here / "flat/disc.jpg").write_bytes(b"")
     (here / "flat/frame.99.jpg").write_bytes(b"not a picture")
+    for name in ("bars.77.gif", "frame.78.gif", "notes.txt", ".hidden"):
+        (here / "flat" / name).write_bytes(b"")
     second = alexnet(
-        "finetune", "--model", "alexnet_small", "--weights", "first/last.safetensors",
+        "finetune", "--model", "alexnet_small", "--weights", "first",
         "--data", "flat", "--out", "second", cwd=here,
     )  # fmt: skip
     assert (second.returncode, second.stderr) == (0, "")
@@ -105,9 +107,10 @@ def test_shapes_are_learned_from_the_weights_of_an_earlier_run(quick, here, caps
     assert "          new head fc5 for 2 classes: bars, frame" in said
     assert "frozen: its 256 features of each picture are computed once" in second.stdout
     assert "31 x 1,024 bytes = 0.0 MB" in second.stdout
+    assert "          left out, not named as pictures: 2 .gif, 1 .txt" in said
     assert "skipped 2 files that cannot be used:" in said
     assert "  flat/disc.jpg: its name says no class" in said
-    assert said[-1] == "2 files were skipped: see second/skipped.csv"
+    assert said[-1] == "skipped 2 files: see second/skipped.csv"
     rows = [line.split() for line in said if re.match(r" *\d+/20 ", line)]
     assert [row[0] for row in rows] == [f"{i}/20" for i in range(1, 21)]
     assert float(rows[-1][4].rstrip("%")) > 90
@@ -122,6 +125,7 @@ def test_shapes_are_learned_from_the_weights_of_an_earlier_run(quick, here, caps
     assert [file for file, _ in skipped[1:]] == ["flat/disc.jpg", "flat/frame.99.jpg"]
     config = json.loads((here / "second/config.json").read_text())
     assert (config["freeze"], config["resize"], config["skipped"]) == ("backbone", 28, 2)
+    assert config["weights"] == "first/last.safetensors"  # the file, though the run was named
     assert config["data"]["classes"] == ["bars", "frame"]
     backbone = {k: v for k, v in weights("first").items() if not k.startswith("fc5.")}
     for key, value in weights("second").items():  # unchanged, to the bit
@@ -189,6 +193,7 @@ def test_export_writes_the_whole_network(run, here):
     about = interchange.load("shapes.onnx").metadata
     assert json.loads(about["mean"]) == list(finetune.IMAGENET[3][0])
     assert json.loads(about["input_shape"]) == [3, 28, 28]
+    assert "data_dir" not in about  # the file is for other machines
     assert json.loads(about["classes"]) == sorted(KINDS)
     net, _ = checkpoint.load_model(run.last)
     x = mg.randn(2, 3, 28, 28)
@@ -348,6 +353,10 @@ def test_weights_of_another_network(quick, here, capsys):
     assert "of another shape conv1.weight (16, 3, 5, 5) instead of (16, 3, 3, 3)" in error
     assert "Name the network that the file is of by --model" in error
 
+    checkpoint.save_weights(models.lenet5(), here / "five.safetensors", {"model": "lenet5"})
+    error = refused(capsys, *args[:4], "five.safetensors", *args[5:])
+    assert "five.safetensors holds the weights of another network (it says lenet5): " in error
+
 
 def test_another_number_of_classes_names_the_command_that_replaces_the_head(here):
     message = r"fc5.weight \(7, 256\) instead of \(2, 256\).*let `alexnet finetune --weights` do"
@@ -404,7 +413,8 @@ def test_googlenet_is_built_as_its_weights_want(here, undrawn):
         ([], "alexnet finetune needs --model and --data, or --resume RUN"),
         (["--model", "lenet5"], "alexnet finetune needs --data, or"),
         (["--model", "lenet5", "--data", "none"], "the folder of pictures none does not exist"),
-        (["--model", "lenet5", "--data", "shapes"], "no weights of lenet5 are published"),
+        (["--model", "lenet5", "--data", "shapes"],
+         "train it, and give weights=PATH (a command: --weights PATH)"),
         (["--model", "alexnet_small", "--data", "shapes", "--weights", "none.pth"],
          "cannot read none.pth: No such file"),
         (["--model", "alexnet_small", "--data", "shapes", "--augment"], "add --freeze none"),

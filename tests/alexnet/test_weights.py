@@ -246,6 +246,12 @@ def test_both_at_once(tmp_path):
         tiny(weights="x.pth", pretrained=True)
 
 
+@pytest.mark.parametrize("name", ["DEFAULT", "IMAGENET1K_V2"])
+def test_torchvisions_other_names_of_weights(name):
+    with pytest.raises(ValueError, match=f"weights='{name}': of the published .* 'IMAGENET1K_V1'"):
+        tiny(weights=name)
+
+
 def test_what_a_published_network_must_be_built_with_and_may_lack(published, monkeypatch):
     """As GoogLeNet: its file has heads that only training needs."""
     _, _, paths = published

@@ -104,6 +104,7 @@ def test_several_inputs_and_outputs(load):
     net = load(model(nodes, inputs=[("x", 2), ("z", 2)], outputs=[("y", 2), ("n", 2)]))
     y, n = net(mg.tensor([1.0, 2.0]), mg.tensor([10.0, 20.0]))
     assert (y.tolist(), n.tolist()) == ([11.0, 22.0], [-11.0, -22.0])
+    assert repr(net) == "Network(x, z -> y, n, 2 nodes)"
     with pytest.raises(ValueError, match=r"expected 2 inputs \(x, z\)"):
         net(mg.ones(2))
 
