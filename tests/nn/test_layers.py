@@ -246,6 +246,19 @@ def test_adaptive_max_pool_returns_indices():
     np.testing.assert_array_equal(indices.numpy(), where.numpy())
 
 
+@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("shape", [(), (4,), (3, 4), (2, 3, 4), (2, 3, 2, 2)])
+def test_a_dimension_that_is_not_said_is_guessed_as_pytorch_guesses(name, shape):
+    x = rng.standard_normal(shape)
+    with pytest.warns(UserWarning):
+        expected = getattr(torch.nn, name)()(torch.tensor(x)).numpy()
+    function = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}[name]
+    for ours in (getattr(nn, name)(), getattr(nn.functional, function)):
+        with pytest.warns(UserWarning, match="along which dimension"):
+            np.testing.assert_allclose(ours(mg.tensor(x)).numpy(), expected, rtol=1e-12)
+    assert repr(getattr(nn, name)()) == repr(getattr(torch.nn, name)())
+
+
 def test_dropout_layer():
     mg.manual_seed(0)
     layer = nn.Dropout(0.25)

@@ -5,8 +5,8 @@ This is the index. A function with a derivative of its own is documented where t
 """
 
 from minigrad.nn.functional.activation import (
-    celu, elu, gelu, hardsigmoid, hardswish, hardtanh, leaky_relu, logsigmoid, mish, relu6, selu,
-    silu, softplus, softsign, tanhshrink,
+    celu, elu, gelu, hardsigmoid, hardswish, hardtanh, leaky_relu, log_softmax, logsigmoid, mish,
+    relu6, selu, silu, softmax, softplus, softsign, tanhshrink,
 )
 from minigrad.nn.functional.conv import conv_transpose2d
 from minigrad.nn.functional.dropout import dropout1d, dropout2d
@@ -25,6 +25,6 @@ from minigrad.nn.functional.sequence import (
     adaptive_avg_pool1d, adaptive_max_pool1d, avg_pool1d, conv1d, conv_transpose1d, max_pool1d,
 )
 from minigrad.ops import (
-    adaptive_avg_pool2d, avg_pool2d, batch_norm, conv2d, dropout, fold, linear, log_softmax,
-    max_pool2d, nll_loss, relu, sigmoid, softmax, tanh, unfold,
+    adaptive_avg_pool2d, avg_pool2d, batch_norm, conv2d, dropout, fold, linear, max_pool2d,
+    nll_loss, relu, sigmoid, tanh, unfold,
 )
