@@ -12,7 +12,7 @@ from minigrad.nn.functional.conv import conv_transpose2d
 from minigrad.nn.functional.dropout import dropout1d, dropout2d
 from minigrad.nn.functional.loss import (
     binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, huber_loss, kl_div,
-    l1_loss, mse_loss, smooth_l1_loss,
+    l1_loss, mse_loss, nll_loss, smooth_l1_loss,
 )
 from minigrad.nn.functional.norm import (
     group_norm, instance_norm, layer_norm, local_response_norm, normalize,
@@ -26,5 +26,5 @@ from minigrad.nn.functional.sequence import (
 )
 from minigrad.ops import (
     adaptive_avg_pool2d, avg_pool2d, batch_norm, conv2d, dropout, fold, linear, max_pool2d,
-    nll_loss, relu, sigmoid, tanh, unfold,
+    relu, sigmoid, tanh, unfold,
 )
