@@ -52,6 +52,7 @@ RELATIVES = {
     "RMSprop": "Adam, Adadelta",
     "Adagrad": "Adam, Adadelta",
     "CyclicLR": "OneCycleLR",
+    "ChainedScheduler": "step() of each LRScheduler: their rates multiply",
     "WeightedRandomSampler": "SubsetRandomSampler, or any iterable of indices",
     "inception_v3": "googlenet",
     "MNIST": "FashionMNIST, with images of the same size",
