@@ -37,6 +37,13 @@ def test_so_do_functions_of_several_tensors(name):
     assert getattr(mg, name)([mg.ones(2, 3), mg.ones(2, 3)], axis=1).shape == shape
 
 
+def test_split_has_another_name_for_its_sizes_as_a_function():
+    for sizes in (2, [1, 3]):
+        parts = mg.split(mg.arange(4), split_size_or_sections=sizes)
+        theirs = torch.split(torch.arange(4), split_size_or_sections=sizes)
+        assert [part.tolist() for part in parts] == [part.tolist() for part in theirs]
+
+
 def test_the_functions_can_be_pickled():
     assert pickle.loads(pickle.dumps(mg.sum)) is mg.sum
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import operator
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -437,3 +438,16 @@ def test_warnings_are_not_the_users_business() -> None:
     assert np.isnan(mg.zeros(0).mean().item())
     assert np.isnan(mg.tensor([np.nan, 1.0]).amax().item())
     assert mg.tensor([-np.inf, -np.inf]).softmax(0).isnan().all().item()
+
+
+@pytest.mark.parametrize(
+    ("name", "args"), [("max", (1,)), ("min", (0,)), ("sort", ()), ("topk", (1,)), ("topk", (2,))]
+)
+def test_values_and_indices_print_as_pytorchs(name, args):
+    x = [[1.0, 3.0], [2.0, 0.5]]
+    ours, theirs = (getattr(lib.tensor(x), name)(*args) for lib in (mg, torch))
+    assert f"torch.{ours}" == str(theirs)
+    assert type(ours).__name__ == type(theirs).__name__
+    values, indices = deepcopy(ours)
+    assert values.tolist() == theirs.values.tolist()
+    assert indices.tolist() == theirs.indices.tolist()

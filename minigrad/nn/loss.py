@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minigrad.nn import functional as F
+from minigrad.nn.functional.loss import two_flags
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 
@@ -10,6 +11,7 @@ from minigrad.tensor import Tensor
 class MSELoss(Module):
     """The squared difference: its mean, its sum, or with reduction="none" each by itself."""
 
+    @two_flags
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__()
         self.reduction = reduction
@@ -21,6 +23,7 @@ class MSELoss(Module):
 class L1Loss(Module):
     """|input - target|: its mean, its sum, or with reduction="none" each by itself."""
 
+    @two_flags
     def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__()
         self.reduction = reduction
@@ -32,6 +35,7 @@ class L1Loss(Module):
 class SmoothL1Loss(Module):
     """A parabola where |input - target| < beta, a line beyond: see `functional.smooth_l1_loss`."""
 
+    @two_flags
     def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__()
         self.reduction, self.beta = reduction, beta
@@ -57,6 +61,7 @@ class KLDivLoss(Module):
     reduction="batchmean" gives the Kullback-Leibler divergence; the default "mean" a part of it.
     """
 
+    @two_flags
     def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
         super().__init__()
         self.reduction, self.log_target = reduction, log_target
@@ -71,6 +76,7 @@ class BCELoss(Module):
     Shapes: input and target alike; `weight`, of each loss, broadcasts.
     """
 
+    @two_flags
     def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
         super().__init__()
         self.register_buffer("weight", weight)
@@ -87,6 +93,7 @@ class BCEWithLogitsLoss(Module):
     broadcast.
     """
 
+    @two_flags
     def __init__(
         self, weight: Tensor | None = None, *, reduction: str = "mean",
         pos_weight: Tensor | None = None,
@@ -108,6 +115,7 @@ class NLLLoss(Module):
     Shapes: input (N, C, ...), target (N, ...) of class indices, `weight` (C,) or None.
     """
 
+    @two_flags
     def __init__(
         self, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean"
     ) -> None:
@@ -132,6 +140,7 @@ class CrossEntropyLoss(Module):
     probabilities, `weight` (C,) or None. `label_smoothing` mixes the target with the uniform one.
     """
 
+    @two_flags
     def __init__(
         self,
         weight: Tensor | None = None,

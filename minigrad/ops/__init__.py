@@ -42,7 +42,7 @@ from minigrad.ops.spelling import numpys_names as _numpys_names
 
 for _name in (
     "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "cat", "cumsum", "flip",
-    "logsumexp", "max", "mean", "min", "norm", "prod", "sort", "softmax", "squeeze", "stack", "std",
-    "sum", "unsqueeze", "var",
+    "logsumexp", "max", "mean", "min", "norm", "prod", "sort", "softmax", "split", "squeeze",
+    "stack", "std", "sum", "unsqueeze", "var",
 ):
     globals()[_name] = _numpys_names(globals()[_name])

@@ -8,7 +8,7 @@ from minigrad import backend, dtypes
 from minigrad.backend import Array
 from minigrad.ops.index import gather
 from minigrad.ops.rearrange import narrow
-from minigrad.ops.reduce import Named
+from minigrad.ops.reduce import NAMED
 from minigrad.ops.shape import _axis
 from minigrad.tensor import Tensor
 
@@ -39,7 +39,7 @@ def argsort(
 def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Any:
     """A pair (values, indices), sorted along `dim`; equal elements always keep their order."""
     indices = _sorted("sort", input, dim, descending)
-    return Named(gather(input, dim, indices), indices)
+    return NAMED["sort"](gather(input, dim, indices), indices)
 
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
@@ -54,7 +54,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
         raise RuntimeError(f"[topk] k must be within 0 and {size}, dimension {dim}'s size, got {k}")
     if not 0 < k < size:
         found = sort(input, dim, largest)
-        return found if k else Named(*(narrow(x, dim, 0, 0) for x in found))
+        return NAMED["topk"](*(found if k else (narrow(x, dim, 0, 0) for x in found)))
     x = input.array
     xp = backend.array_module(x)
     first, last = (size - k, size) if largest else (0, k)
@@ -62,4 +62,4 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     part = xp.sort(part, axis)  # so that of equal elements the first comes first
     order = _order(xp.take_along_axis(x, part, axis), axis, largest)
     indices = Tensor(xp.take_along_axis(part, order, axis).astype(dtypes.int64, copy=False))
-    return Named(gather(input, dim, indices), indices)
+    return NAMED["topk"](gather(input, dim, indices), indices)

@@ -19,7 +19,20 @@ from minigrad.ops.select import maximum, minimum
 from minigrad.tensor import Tensor
 
 Axes = tuple[int, ...]
-Named = namedtuple("Named", ["values", "indices"])  # noqa: PYI024 - what max(dim) returns
+
+
+class Named(namedtuple("Named", ["values", "indices"])):  # noqa: PYI024
+    """What max(dim) and its like return; each has a type of its own, to print as PyTorch's does."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        parts = f"values={self.values!r},\nindices={self.indices!r}"
+        return f"return_types.{type(self).__name__}(\n{parts})"
+
+
+NAMED = {name: type(name, (Named,), {"__slots__": ()}) for name in ("max", "min", "sort", "topk")}
+
 
 
 def _axes(name: str, ndim: int, dim: Any) -> Axes:
@@ -274,9 +287,10 @@ def _max_or_min(name: str, x: Tensor, dim: Any, keepdim: bool, *, largest: bool)
         return _extremum(name, x, None, keepdim, largest=largest)
     axes = _axes(name, x.ndim, dim)
     if not axes:
-        return Named(x, Tensor(backend.array_module(x.array).zeros((), dtypes.int64)))
+        return NAMED[name](x, Tensor(backend.array_module(x.array).zeros((), dtypes.int64)))
     _not_empty(name, x, axes)
-    return Named(*ExtremumAlong.apply(x, axis=axes[0], keepdim=keepdim, largest=largest))
+    found = ExtremumAlong.apply(x, axis=axes[0], keepdim=keepdim, largest=largest)
+    return NAMED[name](*found)
 
 
 def _not_empty(name: str, x: Tensor, axes: Axes, kind: type[Exception] = IndexError) -> None:

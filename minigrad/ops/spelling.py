@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-NAMES = {"axis": "dim", "keepdims": "keepdim"}
+NAMES = {"axis": "dim", "keepdims": "keepdim", "split_size_or_sections": "split_size"}
 
 
 def numpys_names(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -110,6 +110,19 @@ class LambdaLR(LRScheduler):
         ]
 
 
+class MultiplicativeLR(LambdaLR):
+    """The current rate times `lr_lambda(last_epoch)` at each step: functions as in `LambdaLR`."""
+
+    def first_lr(self) -> list[float]:
+        return self._current_lr()
+
+    def get_lr(self) -> list[float]:
+        return [
+            lr * function(self.last_epoch)
+            for lr, function in zip(self._current_lr(), self.lr_lambdas, strict=True)
+        ]
+
+
 class StepLR(LRScheduler):
     """Times `gamma` every `step_size` steps."""
 

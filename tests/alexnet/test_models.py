@@ -195,6 +195,40 @@ def test_the_paper_begins_with_biases_of_one_where_it_says():
     assert len(biases) == 8
 
 
+@pytest.mark.parametrize(
+    ("name", "radius", "bias", "alpha"),
+    [("alexnet_2012", 2, 2.0, 1e-4), ("alexnet_tf", 4, 1.0, 0.001 / 9)],
+)
+def test_neighbours_are_normalised_as_the_source_says(name, radius, bias, alpha, undrawn):
+    """Neither the paper nor TensorFlow divides alpha by the number of neighbours."""
+    model = models.get_model(name)
+    x = 50 * np.random.default_rng(0).standard_normal((1, 12, 2, 2))
+    sums = [(x[:, max(c - radius, 0) : c + radius + 1] ** 2).sum(1) for c in range(12)]
+    expected = x / (bias + alpha * np.stack(sums, 1)) ** 0.75
+    for layer in (model.norm1, model.norm2):
+        np.testing.assert_allclose(layer(mg.Tensor(x)).numpy(), expected, rtol=1e-6)
+
+
+def test_the_odd_pixel_of_tensorflows_padding_goes_after(undrawn):
+    padded = models.alexnet_tf().pad1(mg.ones(1, 1, 224, 224)).numpy()[0, 0]
+    for side in (padded.any(axis=0), padded.any(axis=1)):
+        assert (side.size, *np.flatnonzero(side)[[0, -1]]) == (3 + 224 + 4, 3, 3 + 223)
+
+
+@pytest.mark.parametrize(
+    ("name", "chances"),
+    [
+        *((name, [0.5, 0.5]) for name in MODELS if name.startswith(("alexnet", "vgg"))
+          if name != "alexnet_small"),
+        *(("alexnet_small", [0.2]), ("nin", [0.5])),
+        ("googlenet", [0.7, 0.7, 0.2]),
+    ],
+)
+def test_how_much_is_dropped(name, chances, undrawn):
+    dropouts = [m for m in models.get_model(name).modules() if isinstance(m, nn.Dropout)]
+    assert [layer.p for layer in dropouts] == chances
+
+
 def test_where_the_windows_of_the_d2l_network_end():
     """Padded, no window sees the last two pixels of the image; unpadded, only the last."""
     for padding, blind in ((1, 2), (0, 1)):

@@ -230,6 +230,51 @@ def test_bce_loss_as_pytorch(options):
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("flags", [
+    {"size_average": True}, {"size_average": False}, {"reduce": False}, {"reduce": True},
+    {"size_average": False, "reduce": True}, {"size_average": True, "reduce": False},
+])
+@pytest.mark.parametrize("name", [
+    "MSELoss", "L1Loss", "SmoothL1Loss", "KLDivLoss", "BCELoss", "BCEWithLogitsLoss", "NLLLoss",
+    "CrossEntropyLoss",
+])
+@pytest.mark.filterwarnings("ignore:.*reduction")
+def test_losses_take_the_flags_of_before_reduction(name, flags):
+    function = {
+        "MSELoss": "mse_loss", "L1Loss": "l1_loss", "SmoothL1Loss": "smooth_l1_loss",
+        "KLDivLoss": "kl_div", "BCELoss": "binary_cross_entropy", "NLLLoss": "nll_loss",
+        "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
+        "CrossEntropyLoss": "cross_entropy",
+    }[name]
+    x = np.random.default_rng(1).uniform(0.1, 0.9, (5, 6))
+    y = np.arange(5) if name in ("NLLLoss", "CrossEntropyLoss") else x[::-1].copy()
+    expected = getattr(torch.nn, name)(**flags)(torch.tensor(x), torch.tensor(y)).numpy()
+    tensors = mg.tensor(x), mg.tensor(y)
+    for found in (getattr(nn, name)(**flags)(*tensors),
+                  getattr(nn.functional, function)(*tensors, **flags)):
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
+
+
+def test_the_flags_of_before_reduction_say_what_to_write_now():
+    with pytest.warns(UserWarning, match="say reduction='sum'"):
+        nn.functional.mse_loss(mg.tensor(ROWS), mg.tensor(ROWS), size_average=False)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss"])
+def test_weighted_differences_are_pytorchs(name, reduction):
+    results = []
+    for lib in (mg, torch):
+        x, y, w = (lib.tensor(a, requires_grad=True) for a in (ROWS, ROWS[::-1] * 2, ROWS**2))
+        loss = getattr(lib.nn.functional, name)(x, y, reduction=reduction, weight=w)
+        loss.sum().backward()
+        results.append([loss.detach().numpy(), *(t.grad.numpy() for t in (x, y, w))])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"weight \(6,\) must have the shape of input \(5, 6\)"):
+        getattr(nn.functional, name)(*map(mg.tensor, (ROWS, ROWS)), weight=mg.ones(6))
+
+
 def test_transposed_convolution_of_a_wanted_size():
     ours, theirs = pair_of("ConvTranspose2d", (4, 3, (2, 3), 2), {"padding": (0, 1)})
     y = ours(mg.tensor(IMAGES), output_size=(*IMAGES.shape[:2], 18, 16))
@@ -244,6 +289,19 @@ def test_adaptive_max_pool_returns_indices():
     expected, where = torch.nn.AdaptiveMaxPool2d(4, return_indices=True)(torch.tensor(IMAGES))
     np.testing.assert_array_equal(y.numpy(), expected.numpy())
     np.testing.assert_array_equal(indices.numpy(), where.numpy())
+
+
+@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("shape", [(), (4,), (3, 4), (2, 3, 4), (2, 3, 2, 2)])
+def test_a_dimension_that_is_not_said_is_guessed_as_pytorch_guesses(name, shape):
+    x = rng.standard_normal(shape)
+    with pytest.warns(UserWarning):
+        expected = getattr(torch.nn, name)()(torch.tensor(x)).numpy()
+    function = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}[name]
+    for ours in (getattr(nn, name)(), getattr(nn.functional, function)):
+        with pytest.warns(UserWarning, match="along which dimension"):
+            np.testing.assert_allclose(ours(mg.tensor(x)).numpy(), expected, rtol=1e-12)
+    assert repr(getattr(nn, name)()) == repr(getattr(torch.nn, name)())
 
 
 def test_dropout_layer():

@@ -21,6 +21,8 @@ SCHEDULES = {
     "ExponentialLR": lambda s, o: s.ExponentialLR(o, 0.9),
     "LambdaLR": lambda s, o: s.LambdaLR(o, lambda epoch: 1 / (1 + epoch)),
     "LambdaLR list": lambda s, o: s.LambdaLR(o, [lambda e: 0.9**e, lambda e: e]),
+    "MultiplicativeLR": lambda s, o: s.MultiplicativeLR(o, lambda epoch: 1 - 1 / (2 + epoch)),
+    "MultiplicativeLR list": lambda s, o: s.MultiplicativeLR(o, [lambda e: 0.9, lambda e: 1.1]),
     "LinearLR": lambda s, o: s.LinearLR(o),
     "LinearLR down": lambda s, o: s.LinearLR(o, 1.0, 0.1, 7),
     "CosineAnnealingLR": lambda s, o: s.CosineAnnealingLR(o, 12),

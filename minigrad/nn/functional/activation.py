@@ -7,11 +7,37 @@ are in `ops/elementwise.py` and `ops/activation.py`. `inplace` writes the result
 from __future__ import annotations
 
 import math
+import warnings
+from typing import Any
 
 from minigrad import ops
 from minigrad.ops.activation import ELU, GELU, Hardtanh, SiLU, Softplus
 from minigrad.ops.reduce import _floating
 from minigrad.tensor import Tensor
+
+
+def softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
+    """exp(input) / its sum along `dim`. Old listings leave `dim` out: see `_classes`."""
+    return ops.softmax(input, _classes("softmax", input, dim, _stacklevel), dtype)
+
+
+def log_softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
+    """log(softmax(input)), without the underflow of taking the two steps apart."""
+    return ops.log_softmax(input, _classes("log_softmax", input, dim, _stacklevel), dtype)
+
+
+def _classes(name: str, input: Tensor, dim: int | None, stacklevel: int) -> int:
+    """`dim`, or where it is None PyTorch's guess, of which it warns: 1 of 2, 4 or more, else 0."""
+    if dim is not None:
+        return dim
+    dim = 0 if input.ndim in (0, 1, 3) else 1
+    warnings.warn(f"[{name}] along which dimension? {dim} is a guess: say dim={dim}",
+                  stacklevel=stacklevel)  # fmt: skip
+    return dim
 
 
 def _into(input: Tensor, result: Tensor, inplace: bool) -> Tensor:

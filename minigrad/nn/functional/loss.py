@@ -8,6 +8,10 @@ are in `ops/loss.py`.
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 from minigrad import ops
 from minigrad.kernels.geometry import ShapeError
@@ -16,6 +20,26 @@ from minigrad.ops.loss import BCELoss, _check_reduction
 from minigrad.tensor import Tensor
 
 
+def two_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, which also takes what PyTorch had before `reduction`: size_average and reduce."""
+
+    @wraps(function)
+    def called(
+        *args: Any, size_average: bool | None = None, reduce: bool | None = None, **options: Any
+    ) -> Any:
+        if size_average is not None or reduce is not None:
+            how = "none" if reduce is False else "sum" if size_average is False else "mean"
+            warnings.warn(f"size_average and reduce are old: say reduction={how!r}", stacklevel=2)
+            options["reduction"] = how
+        return function(*args, **options)
+
+    return called
+
+
+nll_loss = two_flags(ops.nll_loss)
+
+
+@two_flags
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -74,21 +98,30 @@ def _along(weight: Tensor, like: Tensor, channel: int) -> Tensor:
     return weight.reshape([-1 if i == channel else 1 for i in range(like.ndim)])
 
 
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+@two_flags
+def mse_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
     """The squared difference, averaged, summed, or as it is. The shapes must be equal.
+
+    `weight` multiplies each, and the average is the weighted one.
 
     PyTorch only warns about shapes that broadcast; here that is an error, since (N,) against
     (N, 1) is nearly always a mistake.
     """
     d = _difference("mse_loss", input, target, reduction)
-    return _reduce(d * d, reduction)
+    return _reduce(d * d, reduction, weight)
 
 
-def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """|input - target|, averaged, summed, or as it is. The shapes must be equal."""
-    return _reduce(ops.abs(_difference("l1_loss", input, target, reduction)), reduction)
+@two_flags
+def l1_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
+    """|input - target|, averaged, summed, or as it is; `weight` as in `mse_loss`."""
+    return _reduce(ops.abs(_difference("l1_loss", input, target, reduction)), reduction, weight)
 
 
+@two_flags
 def smooth_l1_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
@@ -120,6 +153,7 @@ def _huber(d: Tensor, delta: float) -> Tensor:
     return c * (d - c * 0.5)
 
 
+@two_flags
 def kl_div(
     input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False
 ) -> Tensor:
@@ -142,6 +176,7 @@ def kl_div(
     return _reduce(loss, reduction)
 
 
+@two_flags
 def binary_cross_entropy_with_logits(
     input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean",
     pos_weight: Tensor | None = None,
@@ -161,6 +196,7 @@ def binary_cross_entropy_with_logits(
     return _reduce(loss if weight is None else loss * weight, reduction)
 
 
+@two_flags
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
@@ -201,7 +237,15 @@ def _difference(name: str, input: Tensor, target: Tensor, reduction: str) -> Ten
     return input - target
 
 
-def _reduce(loss: Tensor, reduction: str) -> Tensor:
+def _reduce(loss: Tensor, reduction: str, weight: Tensor | None = None) -> Tensor:
+    if weight is not None:
+        if weight.shape != loss.shape:
+            raise ShapeError(
+                f"weight {tuple(weight.shape)} must have the shape of input {tuple(loss.shape)}"
+            )
+        loss = loss * weight
+        if reduction == "mean":
+            return ops.sum(loss) / ops.sum(weight)
     if reduction == "none":
         return loss
     return ops.mean(loss) if reduction == "mean" else ops.sum(loss)
