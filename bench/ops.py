@@ -27,7 +27,7 @@ OPS = (
     "Conv2d", "Linear", "ReLU", "MaxPool2d", "AdaptiveAvgPool2d", "LocalResponseNorm", "Dropout",
     "BatchNorm2d", "CrossEntropyLoss", "SGD", "Adam",
 )
-MOVES_NOTHING = (nn.Flatten,)  # a view: there is nothing to time
+MOVES_NOTHING = (nn.Flatten, nn.Identity, nn.Sequential)  # a view, or nothing at all
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,10 @@ def zeros_like(p: Array) -> Array:
 
 
 def _like(value: Any, p: Tensor, name: str) -> Any:
-    """A loaded state entry as this parameter's optimizer keeps it."""
+    """A loaded state entry as this parameter's optimizer keeps it; PyTorch keeps tensors."""
+    value = value.array if isinstance(value, Tensor) else value
+    if name == "step":
+        return int(value)
     if not hasattr(value, "shape"):
         return value
     if tuple(value.shape) != tuple(p.shape):

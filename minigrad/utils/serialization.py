@@ -2,12 +2,13 @@
 
 `torch.save` writes pickles, which are programs. Here `save` writes safetensors whatever the suffix,
 and `load` reads safetensors, NumPy's .npz, and both formats of PyTorch's .pth; the content decides
-which it is. Next: `pth.py`, where programs are read and not run.
+which it is. Next: `structure.py`, and `pth.py`, where programs are read and not run.
 """
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from os import PathLike
 from typing import IO, Any
@@ -17,42 +18,39 @@ import numpy as np
 from minigrad import backend
 from minigrad.backend import Device
 from minigrad.tensor import Tensor
+from minigrad.utils import structure
 from minigrad.utils.files import atomic_path
 from minigrad.utils.raw import DTYPES, LoadError, decode
 
 FilePath = str | PathLike[str]
 
 
-def save(obj: Mapping[str, Tensor], f: FilePath | IO[bytes]) -> None:
-    """Write a state_dict, or any dict of names and tensors: `mg.save(net.state_dict(), "net.pth")`.
+def save(obj: Any, f: FilePath | IO[bytes]) -> None:
+    """Write a state_dict, `mg.save(net.state_dict(), "net.pth")`, or a checkpoint of several.
+
+    What can be written are dicts, lists, tuples and sets of tensors, numbers and texts.
 
     The file is a safetensors file, whatever its suffix; `load` reads it, and in PyTorch
-    `safetensors.torch.load_file`. PyTorch would write a pickle, which can hold any object and run
-    any code when it is read. An older file at this path is there until the new one is complete.
-    Tensors that share memory are written once each; names come back sorted.
+    `safetensors.torch.load_file`, which sees the tensors alone. PyTorch would write a pickle, which
+    can hold any object and run any code when it is read. An older file at this path is there until
+    the new one is complete. Tensors that share memory are written once each; the names of a
+    state_dict come back sorted.
 
     Args:
         f: a path, or a file that is open for writing bytes.
 
     Raises:
-        TypeError: `obj` is something else.
+        TypeError: there is something else in `obj`.
         ValueError: a tensor is called "__metadata__".
         OSError: the file cannot be written.
     """
-    wrong = ""
-    if not isinstance(obj, Mapping):
-        wrong = f"this is a {type(obj).__name__}"
+    if isinstance(obj, Mapping) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in obj.items()
+    ):
+        content = to_safetensors({key: tensor.array for key, tensor in obj.items()})
     else:
-        for key, value in obj.items():
-            if not isinstance(key, str) or not isinstance(value, Tensor):
-                wrong = f"under {key!r:.80} there is a {type(value).__name__}"
-                break
-    if wrong:
-        raise TypeError(
-            "[save] what can be saved is a dict of texts to tensors, such as net.state_dict(); "
-            f"{wrong}. Save each state_dict to a file of its own, and numbers as JSON"
-        )
-    content = to_safetensors({key: tensor.array for key, tensor in obj.items()})
+        arrays, rest = structure.take_apart(obj)
+        content = to_safetensors(arrays, {structure.METADATA: rest})
     if isinstance(f, (str, PathLike)):
         with atomic_path(f) as temporary:
             temporary.write_bytes(content)
@@ -67,9 +65,10 @@ def load(
 ) -> Any:
     """What is in a safetensors, .npz or .pth file; nothing in it is executed.
 
-    The first two give a dict of tensors. A .pth gives what was saved: tensors, Parameters, and
-    dicts, lists, tuples, sets, numbers and texts of them; tensors share memory as they did where
-    the file was written. bfloat16 becomes float32, exactly, for NumPy has none.
+    The first two give a dict of tensors, or what `save` here was given. A .pth gives what was
+    saved: tensors, Parameters, and dicts, lists, tuples, sets, numbers and texts of them; tensors
+    share memory as they did where the file was written. bfloat16 becomes float32, exactly, for
+    NumPy has none.
 
     Args:
         f: a path, or a file that is open for reading bytes.
@@ -112,7 +111,12 @@ def _read(file: IO[bytes]) -> tuple[Any, list[Tensor]]:
             return pth.read_zip(records)
         arrays = npz.read_npz(records)
     elif head[8:9] == b"{":
-        arrays = _read_safetensors(file.read())
+        content = file.read()
+        arrays = _read_safetensors(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        rest = header.get("__metadata__", {}).get(structure.METADATA)
+        if rest is not None:
+            return structure.put_together(rest, arrays), list(arrays.values())
     elif head.startswith(b"\x80"):
         return pth.read_stream(file)
     elif head[257:262] == b"ustar":
