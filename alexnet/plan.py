@@ -40,10 +40,15 @@ def lines(config: Config, data: Splits, device_line: str) -> list[str]:
     changes = ", mirrored at random" if config.augment else ""
     changes += f", lit at random ({config.lighting:g})" if config.lighting else ""
     changes += ", tested on ten crops at the end" if config.ten_crop else ""
-    name = config.preset
+    recipe = []
+    if config.preset:
+        preset, whole = PRESETS[config.preset], PRESETS[config.preset].settings["epochs"]
+        recipe = [f"preset    {config.preset}: {preset.source}"]
+        if config.epochs < whole:
+            recipe.append(f"          made for {whole} epochs: after few it may have learnt nothing")
     return [
         f"training {config.model} on {on}, {counted(config.epochs, 'epoch')}",
-        *([f"preset    {name}: {PRESETS[name].source}"] if name else []),
+        *recipe,
         *machine(device_line),
         f"data      {data.source}",
         f"          {count}; {len(data.test_labels):,} test images{resized}",

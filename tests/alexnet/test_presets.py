@@ -143,6 +143,7 @@ def test_a_run_of_each_preset(alexnet_train, tmp_path, capsys, preset):
     assert {name: config[name] for name in values} == {**values, "dataset": "drawn"}
     assert len(metrics(tmp_path / "run")) == 2
     assert f"preset    {preset}: {PRESETS[preset].source}" in out
+    assert f"made for {PRESETS[preset].settings['epochs']} epochs" in out
     assert main(["evaluate", "run"]) == 0
     accuracy = next(line for line in out.splitlines() if line.startswith("test accuracy")).split()
     again = capsys.readouterr().out.splitlines()[-1]
