@@ -45,7 +45,7 @@ def lines(config: Config, data: Splits, device_line: str) -> list[str]:
         preset, whole = PRESETS[config.preset], PRESETS[config.preset].settings["epochs"]
         recipe = [f"preset    {config.preset}: {preset.source}"]
         if config.epochs < whole:
-            recipe.append(f"          made for {whole} epochs: after few it may have learnt nothing")
+            recipe.append(f"          made for {whole} epochs: fewer may teach it nothing")
     return [
         f"training {config.model} on {on}, {counted(config.epochs, 'epoch')}",
         *recipe,
