@@ -117,7 +117,8 @@ def test_shapes_are_learned_from_the_weights_of_an_earlier_run(quick, here, caps
 
     assert {path.name for path in (here / "second").iterdir()} == {
         "best.safetensors", "config.json", "confusion.csv", "confusion.png", "curves.png",
-        "filters.png", "last.safetensors", "metrics.jsonl", "misclassified.png", "skipped.csv",
+        "filters.png", "last.safetensors", "metrics.jsonl", "misclassified.png", "pictures.csv",
+        "skipped.csv",
     }  # fmt: skip
     with open(here / "second/skipped.csv", newline="") as file:
         skipped = list(csv.reader(file))
@@ -166,6 +167,46 @@ def test_evaluate_and_predict_go_on_from_there(run, here, capsys):
         assert re.fullmatch(rf"shapes/.* \(the middle of it\): {name} .*%, .*%, .*%", line)
     assert main(["predict", str(run), "others/disc/broken.png"]) == 2
     assert "others/disc/broken.png: not a picture that can be read" in capsys.readouterr().err
+
+
+def test_evaluate_tests_on_the_pictures_that_the_run_was_tested_on(quick, here, capsys, tmp_path):
+    """Of those that came since, none; of those that went, one line. Names may be anything."""
+    data = shutil.copytree(here / "shapes", tmp_path / "data")
+    strange = "new\nline, \udcff.png"  # a name that is no UTF-8
+    for kind in KINDS:
+        for i in range(5):
+            shutil.copy(data / kind / "001.png", data / kind / f"{i}{strange}")
+    assert quick("--out", tmp_path / "run", data=data) == 0
+    pictures = Run(tmp_path / "run").read_pictures()
+    assert {p.half for p in pictures} == {"train", "test"} and len(pictures) == 75
+    assert all((data / p.file).is_file() and p.file.startswith(p.class_name) for p in pictures)
+    test = [p.file for p in pictures if p.half == "test"]
+    assert len(test) == 15 and any(strange in file for file in test)
+
+    for i in range(30):  # the split would be another one
+        shutil.copy(data / "disc/000.jpg", data / f"disc/00{i:03}.jpg")
+    capsys.readouterr()
+    seen = f"loss {losses(tmp_path / 'run')[-1]:.4f}, on all 15"
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert seen in said and "gone" not in said
+    assert main(["evaluate", str(tmp_path / "run"), "--data-dir", str(data)]) == 0
+    assert "on all 105 test images" in capsys.readouterr().out
+
+    gone = next(file for file in test if strange in file)
+    (data / gone).rename(data / "disc/hidden.jpg")
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    shown = data / gone.replace("\n", "?").replace("\udcff", "?")
+    assert f"1 of the 15 test pictures of this run are gone, such as {shown}\n" in said
+    assert "on all 14 test images" in said
+    shutil.copytree(tmp_path / "run", tmp_path / "old").joinpath("pictures.csv").unlink()
+    assert main(["evaluate", str(tmp_path / "old")]) == 0  # of a version that listed none
+    assert "old does not list its test pictures: they are chosen anew" in capsys.readouterr().out
+    (tmp_path / "run/pictures.csv").write_text("file,reason\n")
+    assert "pictures.csv cannot be read: its columns are file" in refused(
+        capsys, "evaluate", tmp_path / "run"
+    )
 
 
 @pytest.mark.parametrize("mean", [0.3, np.linspace(0, 1, 784).reshape(28, 28).tolist()])
@@ -552,6 +593,20 @@ def test_a_run_cannot_go_on_with_other_pictures(quick, here, capsys, monkeypatch
         (data / f"disc/{i:03}.{('jpg', 'png')[i % 2]}").unlink()
     assert main(["finetune", "--resume", str(tmp_path / "run")]) == 2
     assert "there are 40 + 10 pictures of 3 classes, but 48 + 12 of 3" in capsys.readouterr().err
+
+
+def test_a_run_cannot_go_on_with_as_many_other_pictures(
+    quick, here, capsys, monkeypatch, tmp_path
+):
+    data = shutil.copytree(here / "shapes", tmp_path / "data")
+    stop_after(monkeypatch, 2, train)
+    assert quick("--out", tmp_path / "run", data=data) == 130
+    (data / "disc/000.jpg").rename(data / "disc/zebra.jpg")
+    error = refused(capsys, "finetune", "--resume", tmp_path / "run")
+    assert "disc/000.jpg and perhaps others came, went or changed halves" in error
+    (data / "disc/zebra.jpg").rename(data / "disc/000.jpg")
+    moved = shutil.move(data, tmp_path / "moved")  # names are relative
+    assert main(["finetune", "--resume", str(tmp_path / "run"), "--data", str(moved)]) == 0
 
 
 def test_ctrl_c_while_pictures_are_read_leaves_nothing(quick, capsys, monkeypatch, tmp_path):
