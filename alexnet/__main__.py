@@ -163,7 +163,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 def add_finetune(parser: argparse.ArgumentParser) -> None:
     """The flags of `alexnet finetune`."""
     flag = flags_of(parser, config.FineTuning())
-    whose = "the network that the weights are of; alexnet summary --help says which there are"
+    whose = "the network that the weights are of (default: what they say, if this project wrote "
+    whose += "them); alexnet summary --help says which there are"
     flag("--model", whose, choices=models.list_models(), metavar="MODEL")
     where = "the model's: a .safetensors, .npz or .pth file, or a run folder (default: the "
     where += "published ones, if they are on this machine)"

@@ -52,7 +52,10 @@ def command(args: argparse.Namespace) -> int:
     if args.resume:
         config, run = resumed_run(args, FineTuning)
     else:
-        config, run = FineTuning.chosen(given(args, FineTuning)), Run.planned(args.out)
+        settings = given(args, FineTuning)
+        if "weights" in settings and "model" not in settings:
+            settings["model"] = network_of(settings["weights"])
+        config, run = FineTuning.chosen(settings), Run.planned(args.out)
     found = folders.halves(config.data_dir or "", config.val_fraction, config.seed)
     device, device_line = environment.choose_device(config.device)
     minigrad.manual_seed(config.seed)
@@ -110,9 +113,7 @@ def renewed(config: FineTuning, classes: Sequence[str]) -> tuple[nn.Module, dict
         InputError: no such file, no published weights on this machine, or those of another network.
     """
     name = config.model
-    path: Path = Path(config.weights or published_file(name))
-    if path.is_dir():  # a run: its network after the last epoch, as everywhere
-        path = Run.existing(str(path)).last
+    path = weights_file(config.weights or published_file(name))
     state, said = read_state(path), checkpoint.about_of(path)
     build = dict(said.get("build", {}))
     if name in PUBLISHED and Path(path).name == PUBLISHED[name].file:
@@ -136,6 +137,25 @@ def renewed(config: FineTuning, classes: Sequence[str]) -> tuple[nn.Module, dict
         "std": said.get("std", std),
         "resize": said.get("resize") or models.MODELS[name].input_shape[1],
     }
+
+
+def weights_file(path: str | Path) -> Path:
+    """`path`, or the last weights of the run that is there."""
+    return Run.existing(str(path)).last if Path(path).is_dir() else Path(path)
+
+
+def network_of(weights: str) -> str:
+    """The name of the network that a weights file, or a run, says it is of.
+
+    Raises:
+        InputError: it cannot be read, or is of others, who do not say.
+    """
+    path = weights_file(weights)
+    name = checkpoint.about_of(path).get("model")
+    if name not in models.MODELS:
+        read_state(path)  # says what is wrong with a file that is none
+        raise InputError(f"{path} does not say which network it is of: name it by --model")
+    return str(name)
 
 
 def heads_of(name: str, net: nn.Module) -> tuple[str, ...]:

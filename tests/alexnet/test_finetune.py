@@ -399,6 +399,25 @@ def test_weights_of_another_network(quick, here, capsys):
     assert "five.safetensors holds the weights of another network (it says lenet5): " in error
 
 
+def test_weights_of_this_project_say_which_network_they_are_of(here, capsys, tmp_path):
+    args = "finetune", "--data", "shapes", "--dry-run", "--weights"
+    net = models.alexnet_small(in_channels=3)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.json").write_text("{}")
+    own = tmp_path / "run/last.safetensors"
+    checkpoint.save_weights(net, own, {"model": "alexnet_small", "resize": 28})
+    for path in (own, own.parent):
+        assert main([*args, str(path)]) == 0
+        assert "fine-tuning alexnet_small on shapes" in capsys.readouterr().out
+    error = refused(capsys, *args, own, "--model", "resnet20")
+    assert "holds the weights of another network (it says alexnet_small): " in error
+    error = refused(capsys, *args, "small.safetensors")
+    assert "small.safetensors does not say which network it is of: name it by --model" in error
+    checkpoint.save_weights(net, own, {"model": "alexnet_3000"})
+    assert "does not say which network" in refused(capsys, *args, own)
+    assert "cannot read none.pth: No such file" in refused(capsys, *args, "none.pth")
+
+
 def test_another_number_of_classes_names_the_command_that_replaces_the_head(here):
     message = r"fc5.weight \(7, 256\) instead of \(2, 256\).*let `alexnet finetune --weights` do"
     with pytest.raises(InputError, match=message):
