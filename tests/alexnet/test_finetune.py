@@ -490,7 +490,7 @@ def test_bad_input_is_refused_in_one_line(here, capsys, args, message):
 
 def test_unknown_models_and_fractions_are_refused(here, capsys):
     for flags, message in (
-        (["--model", "resnet5000"], "invalid choice: 'resnet5000'"),
+        (["--model", "resnet5000"], "unknown model 'resnet5000'; near it: resnet50,"),
         (["--val-fraction", "1"], "must be a number between 0 and 1"),
         (["--preset", "paper"], "unrecognized arguments: --preset paper"),
         (["--crop-from", "32"], "unrecognized arguments: --crop-from 32"),
