@@ -126,6 +126,7 @@ def test_shapes_are_learned_from_the_weights_of_an_earlier_run(quick, here, caps
     assert [file for file, _ in skipped[1:]] == ["flat/disc.jpg", "flat/frame.99.jpg"]
     config = json.loads((here / "second/config.json").read_text())
     assert (config["freeze"], config["resize"], config["skipped"]) == ("backbone", 28, 2)
+    assert not {"preset", "limit_train", "init", "normalize", "lighting", "ten_crop"} & {*config}
     assert config["weights"] == "first/last.safetensors"  # the file, though the run was named
     assert config["data"]["classes"] == ["bars", "frame"]
     backbone = {k: v for k, v in weights("first").items() if not k.startswith("fc5.")}
@@ -602,6 +603,17 @@ def test_the_network_is_written_down_once_and_the_best_head_is_not_forgotten(
         monkeypatch.setattr("alexnet.evaluate.say", lambda *lines, said=said: said.extend(lines))
         assert main(["evaluate", str(tmp_path / "run"), "--weights", which]) == 0
         assert f"loss {expected['test_loss']:.4f}" in said[-1]
+
+
+def test_a_run_of_an_earlier_version_goes_on(quick, here, monkeypatch, tmp_path):
+    """It lists no pictures, and has settings that never applied."""
+    stop_after(monkeypatch, 2, train)
+    run = Run(tmp_path / "run")
+    assert quick("--out", run) == 130
+    run.pictures.unlink()
+    run.write_config({**run.read_config(), "preset": None, "init": "own", "normalize": "standard"})
+    assert main(["finetune", "--resume", str(run)]) == 0
+    assert len(losses(tmp_path / "run")) == 2
 
 
 def test_a_run_cannot_go_on_with_other_pictures(quick, here, capsys, monkeypatch, tmp_path):
