@@ -102,7 +102,7 @@ def parser() -> Parser:
     export.add_argument("out", metavar="FILE.onnx", help="what to write")
 
     summary = commands.add_parser("summary", help="what each layer of a network costs")
-    summary.add_argument("model", metavar="MODEL", choices=models.list_models(), help=model_names())
+    summary.add_argument("model", metavar="MODEL", type=model, help=model_names())
     summary.add_argument(
         "--batch-size", type=positive_int, default=32, metavar="N", help="default: 32"
     )
@@ -134,7 +134,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     recipes = "; ".join(f"{name}: {preset.source}" for name, preset in presets.PRESETS.items())
     what = f"a published recipe, of which other flags change parts. {recipes}"
     flag("--preset", what, choices=presets.PRESETS, metavar="NAME")
-    flag("--model", model_names(), choices=models.list_models(), metavar="MODEL")
+    flag("--model", model_names(), type=model, metavar="MODEL")
     flag(
         "--dataset",
         "auto takes a stand-in where Fashion-MNIST cannot be had",
@@ -163,8 +163,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 def add_finetune(parser: argparse.ArgumentParser) -> None:
     """The flags of `alexnet finetune`."""
     flag = flags_of(parser, config.FineTuning())
-    whose = "the network that the weights are of; alexnet summary --help says which there are"
-    flag("--model", whose, choices=models.list_models(), metavar="MODEL")
+    whose = "the network that the weights are of (default: what they say, if this project wrote "
+    whose += "them); alexnet summary --help says which there are"
+    flag("--model", whose, type=model, metavar="MODEL")
     where = "the model's: a .safetensors, .npz or .pth file, or a run folder (default: the "
     where += "published ones, if they are on this machine)"
     flag("--weights", where, metavar="PATH")
@@ -204,7 +205,7 @@ def add_run(flag: Callable[..., None]) -> None:
 
 def add_bench(parser: argparse.ArgumentParser) -> None:
     which = "alexnet summary --help says which there are"
-    parser.add_argument("model", metavar="MODEL", choices=models.list_models(), help=which)
+    parser.add_argument("model", metavar="MODEL", type=model, help=which)
 
     def flag(name: str, what: str) -> None:
         parser.add_argument(name, type=positive_int, metavar="N", help=what)
@@ -265,6 +266,13 @@ def number(allowed: Callable[[Any], bool], what: str, kind: type = float) -> Cal
         return value
 
     return read
+
+
+def model(name: str) -> str:
+    """The name of a network; instead of `choices`, which would not say what is near it."""
+    if name not in models.MODELS:
+        raise argparse.ArgumentTypeError(models.unknown(name))
+    return name
 
 
 positive_int = number(lambda n: n >= 1, "an integer of at least 1", int)

@@ -8,7 +8,7 @@ it is, and `--resume` reads it back. Next: `train.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from alexnet.errors import InputError
@@ -94,7 +94,7 @@ class Config:
         Raises:
             InputError: one is missing.
         """
-        names = [field.name for field in fields(cls)]
+        names = cls().to_json()
         missing = [name for name in names if name not in values]
         if missing:
             raise InputError(f"config.json lacks {', '.join(missing)}: it is of another version")
@@ -112,6 +112,7 @@ ADAM_SMALLER = (
 
 
 FREEZING = ("backbone", "none")
+NOT_TUNED = ("preset", "limit_train", "init", "normalize", "lighting", "ten_crop")
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class FineTuning(Config):
 
     data_dir is the folder of the pictures; weights None are the published ones; resize None is the
     size that the weights were trained for. A run that has begun says which they are, and what its
-    pictures are cropped from, if they are augmented.
+    pictures are cropped from, if they are augmented. Those of NOT_TUNED mean nothing here.
     """
 
     model: str = ""
@@ -157,6 +158,9 @@ class FineTuning(Config):
             lr *= 10  # what SGD takes for a last layer alone
         config = cls(lr=lr) if frozen else cls(lr=lr / 10, augment=True)
         return replace(config, **given)
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: x for name, x in super().to_json().items() if name not in NOT_TUNED}
 
 
 def make_optimizer(config: Config, model: nn.Module) -> optim.Optimizer:

@@ -16,7 +16,7 @@ from alexnet.batches import Preparation
 from alexnet.console import Progress, say, stopwatch
 from alexnet.environment import STAND_IN, choose_device
 from alexnet.errors import InputError
-from alexnet.folders import FOLDER, Pictures
+from alexnet.folders import FOLDER, Half, Pictures
 from alexnet.layers import align
 from alexnet.report import confusion_matrix
 from alexnet.runs import Run
@@ -173,7 +173,7 @@ def folder_tested(args: argparse.Namespace, trained: Trained) -> Tested:
     if args.data_dir:
         half = folders.half_of(folder, about["classes"])
     else:
-        half = folders.halves(folder, about["val_fraction"], about["seed"]).test
+        half = tested_half(folder, trained)
     pictures = trained.pictures(half.files)
     kept, skipped = folders.sift(pictures, "reading")
     folders.say_skipped(skipped)
@@ -181,6 +181,28 @@ def folder_tested(args: argparse.Namespace, trained: Trained) -> Tested:
         raise InputError(f"{folder} has no picture that can be read and tested on")
     pictures = trained.pictures([half.files[i] for i in kept])
     return Tested(pictures, half.labels[kept], about["classes"], f"pictures in {folder}", folder)
+
+
+def tested_half(folder: str, trained: Trained) -> Half:
+    """The test pictures that the run of a network lists, less those that are gone.
+
+    The split is drawn anew where there is no list, which is another if the folder has changed.
+    """
+    about = trained.about
+    listed = [p for p in Run(trained.path.parent).read_pictures() if p.half == "test"]
+    if not listed:
+        say(
+            f"{trained.path.parent} does not list its test pictures: they are chosen anew, and are "
+            f"the same only if no picture came to {folder} or went since"
+        )
+        return folders.halves(folder, about["val_fraction"], about["seed"]).test
+    root, labels = folders.existing(folder), [about["classes"].index(p.class_name) for p in listed]
+    half = Half([str(root / p.file) for p in listed], np.array(labels, np.int64))
+    there = np.array([Path(file).is_file() for file in half.files])
+    if not there.all():
+        gone = f"{(~there).sum():,} of the {len(there):,} test pictures of this run are gone"
+        say(folders.printable(f"{gone}, such as {half.files[there.argmin()]}"))
+    return half.chosen(np.flatnonzero(there))
 
 
 def class_table(result: Evaluation, classes: Sequence[str]) -> list[str]:

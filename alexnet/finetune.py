@@ -10,11 +10,10 @@ same `Trainer` as any network. Next: `folders.py`, where the pictures come from.
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,12 +30,11 @@ from alexnet.datasets import Splits
 from alexnet.errors import InputError
 from alexnet.folders import Half, Halves, Pictures, around
 from alexnet.interrupt import Interruption, Stopped
-from alexnet.runs import Run
+from alexnet.runs import Picture, Run
 from alexnet.train import Trainer, carry_out, given, resumed_run
 from alexnet.weights import PUBLISHED, fill, published_file, read_state, spare_of
 from minigrad import Tensor, nn
 from minigrad.backend import Device
-from minigrad.utils.files import atomic_path
 
 # What depends on the number of classes, where it is not just the last linear layer; the scores come
 # from the first of these.
@@ -54,7 +52,10 @@ def command(args: argparse.Namespace) -> int:
     if args.resume:
         config, run = resumed_run(args, FineTuning)
     else:
-        config, run = FineTuning.chosen(given(args, FineTuning)), Run.planned(args.out)
+        settings = given(args, FineTuning)
+        if "weights" in settings and "model" not in settings:
+            settings["model"] = network_of(settings["weights"])
+        config, run = FineTuning.chosen(settings), Run.planned(args.out)
     found = folders.halves(config.data_dir or "", config.val_fraction, config.seed)
     device, device_line = environment.choose_device(config.device)
     minigrad.manual_seed(config.seed)
@@ -85,12 +86,14 @@ def command(args: argparse.Namespace) -> int:
         return 130
     folders.say_skipped(tuner.skipped)
     if args.resume:
-        check_unchanged(trainer.data, run)
+        check_unchanged(trainer.data, tuner.used, run)
         trainer.resume()
     else:
         description = plan.description(config, trainer.data, device_line)
+        run.write_pictures(tuner.used)
         run.write_config({**description, "skipped": len(tuner.skipped)})
-        write_skipped(tuner.skipped, run)
+        if tuner.skipped:
+            run.write_rows(run.skipped, [("file", "reason"), *tuner.skipped.items()])
     code = carry_out(trainer, began)
     if tuner.skipped:
         say(f"skipped {counted(len(tuner.skipped), 'file')}: see {run.skipped}")
@@ -110,9 +113,7 @@ def renewed(config: FineTuning, classes: Sequence[str]) -> tuple[nn.Module, dict
         InputError: no such file, no published weights on this machine, or those of another network.
     """
     name = config.model
-    path: Path = Path(config.weights or published_file(name))
-    if path.is_dir():  # a run: its network after the last epoch, as everywhere
-        path = Run.existing(str(path)).last
+    path = weights_file(config.weights or published_file(name))
     state, said = read_state(path), checkpoint.about_of(path)
     build = dict(said.get("build", {}))
     if name in PUBLISHED and Path(path).name == PUBLISHED[name].file:
@@ -136,6 +137,25 @@ def renewed(config: FineTuning, classes: Sequence[str]) -> tuple[nn.Module, dict
         "std": said.get("std", std),
         "resize": said.get("resize") or models.MODELS[name].input_shape[1],
     }
+
+
+def weights_file(path: str | Path) -> Path:
+    """`path`, or the last weights of the run that is there."""
+    return Run.existing(str(path)).last if Path(path).is_dir() else Path(path)
+
+
+def network_of(weights: str) -> str:
+    """The name of the network that a weights file, or a run, says it is of.
+
+    Raises:
+        InputError: it cannot be read, or is of others, who do not say.
+    """
+    path = weights_file(weights)
+    name = checkpoint.about_of(path).get("model")
+    if name not in models.MODELS:
+        read_state(path)  # says what is wrong with a file that is none
+        raise InputError(f"{path} does not say which network it is of: name it by --model")
+    return str(name)
 
 
 def heads_of(name: str, net: nn.Module) -> tuple[str, ...]:
@@ -218,7 +238,7 @@ class FineTuner(Trainer):
 class Tuner:
     """Reads the pictures, and makes the trainer that learns them.
 
-    `skipped` are the files that cannot be used, and why.
+    `used` are the pictures that it read, `skipped` the files that cannot be used, and why.
     """
 
     def __init__(
@@ -230,6 +250,7 @@ class Tuner:
         self.frozen = config.freeze == "backbone"
         self.side = config.resize or origin["resize"]
         self.prepare = Preparation(origin["mean"], origin["std"], self.side, config.crop_from)
+        self.used: list[Picture] = []
         self.skipped: dict[str, str] = {}
 
     def trainer(
@@ -249,6 +270,11 @@ class Tuner:
         train, train_rows = self.read(found.train, "training pictures", folder, check)
         test, test_rows = self.read(found.test, "test pictures", folder, check)
         self.check(found, train, test)
+        self.used = [
+            Picture(use, found.classes[label], folders.below(config.data_dir or "", file))
+            for use, half in (("train", train), ("test", test))
+            for file, label in zip(half.files, half.labels, strict=True)
+        ]
         gallery = self.pictures(test.files)
         if not self.frozen:
             train_rows, test_rows = self.pictures(train.files), gallery
@@ -324,7 +350,7 @@ def few(found: Halves, seed: int) -> Halves:
     return found._replace(train=train, test=test)
 
 
-def check_unchanged(data: Splits, run: Run) -> None:
+def check_unchanged(data: Splits, used: Sequence[Picture], run: Run) -> None:
     """Raises InputError if the pictures are not those with which `run` began."""
     then, now = run.read_config()["data"], (len(data.train_labels), len(data.test_labels))
     before = then["train_images"], then["test_images"]
@@ -333,6 +359,13 @@ def check_unchanged(data: Splits, run: Run) -> None:
             f"{data.source}: there are {now[0]:,} + {now[1]:,} pictures of {len(data.classes)} "
             f"classes, but {before[0]:,} + {before[1]:,} of {len(then['classes'])} when the run "
             "began; put them back, or begin anew"
+        )
+    listed = run.read_pictures() or used  # a run of an earlier version does not list them
+    differ = sorted({p.file for p in {*used} ^ {*listed}})
+    if differ:
+        raise InputError(
+            f"{data.source}: {differ[0]} and perhaps others came, went or changed halves since the "
+            f"run began, see {run.pictures}; put them back, or begin anew"
         )
 
 
@@ -369,13 +402,3 @@ def lines(
         *([f"          left out, not named as pictures: {others}"] if others else []),
         *plan.steps(config, augmented),
     ]
-
-
-def write_skipped(skipped: Mapping[str, str], run: Run) -> None:
-    """skipped.csv, where there is anything to say in it."""
-    if skipped:
-        with (
-            atomic_path(run.skipped) as temporary,
-            open(temporary, "w", newline="", encoding="utf-8", errors="replace") as file,
-        ):
-            csv.writer(file).writerows([("file", "reason"), *skipped.items()])

@@ -158,7 +158,7 @@ def halves(folder: FilePath, fraction: float, seed: int) -> Halves:
     Raises:
         InputError: no such folder, no classes in it, only one, or one without enough pictures.
     """
-    root = _existing(folder)
+    root = existing(folder)
     for train_root in (root / TRAINING, root):
         if train_root.is_dir():
             classes, half, nameless = labelled(train_root)
@@ -203,13 +203,18 @@ def half_of(folder: FilePath, known: Sequence[str]) -> Half:
     Raises:
         InputError: no such folder, or classes that are not known.
     """
-    classes, half, _ = labelled(_existing(folder))
+    classes, half, _ = labelled(existing(folder))
     strange = [name for name in classes if name not in known]
     if strange:
         raise InputError(
             f"{folder} has {', '.join(strange)}, but the network knows only {', '.join(known)}"
         )
     return Half(half.files, np.array([known.index(name) for name in classes])[half.labels])
+
+
+def below(folder: FilePath, file: FilePath) -> str:
+    """The path of `file` in `folder`, with slashes on any system."""
+    return Path(file).relative_to(folder).as_posix()
 
 
 def labelled(folder: Path) -> tuple[tuple[str, ...], Half, list[str]]:
@@ -243,7 +248,7 @@ def stratified_mask(labels: np.ndarray, fraction: float, seed: int) -> np.ndarra
     return chosen
 
 
-def _existing(folder: FilePath) -> Path:
+def existing(folder: FilePath) -> Path:
     path = Path(folder)
     if not path.is_dir():
         what = "is a file, not a folder" if path.exists() else "does not exist"
@@ -299,13 +304,17 @@ class Pictures(Dataset):
         return np.array([*good.values()]), np.array([*good], np.int64), bad
 
 
+def printable(text: str) -> str:
+    """What may be shown of it: a file may have any name, and a terminal believes it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def say_skipped(skipped: dict[str, str]) -> None:
     """Name the files that cannot be used, each with the reason: the first ones at least."""
     if skipped:
         say(f"skipped {counted(len(skipped), 'file')} that cannot be used:")
         for file, reason in [*skipped.items()][:SHOWN]:
-            line = f"  {file}: {reason}"  # a file may have any name, and a terminal believes it
-            say("".join(letter if letter.isprintable() else "?" for letter in line))
+            say(printable(f"  {file}: {reason}"))
     if len(skipped) > SHOWN:
         say(f"  and {len(skipped) - SHOWN:,} more")
 

@@ -4,6 +4,7 @@
     metrics.jsonl        an object an epoch
     last.safetensors     the weights as they were last saved
     best.safetensors     those of the epoch with the best test accuracy
+    pictures.csv         of a fine-tuned network: what it was trained on, and what it is tested on
     skipped.csv          pictures that could not be used, and why
     resume.safetensors   what `--resume` needs, until the run has ended
     curves.png confusion.png confusion.csv misclassified.png filters.png   when it has ended
@@ -11,13 +12,23 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from alexnet.errors import InputError
 from minigrad.utils.files import atomic_path
+
+
+class Picture(NamedTuple):
+    """A picture that a network was fine-tuned on ("train") or is tested on ("test"); `file` is its
+    path in the folder of the data."""
+
+    half: str
+    class_name: str
+    file: str
 
 
 class Run:
@@ -29,6 +40,7 @@ class Run:
         self.metrics = folder / "metrics.jsonl"
         self.last = folder / "last.safetensors"
         self.best = folder / "best.safetensors"
+        self.pictures = folder / "pictures.csv"
         self.skipped = folder / "skipped.csv"
         self.snapshot = folder / "resume.safetensors"
 
@@ -100,6 +112,36 @@ class Run:
             temporary.write_text(
                 json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
             )
+
+    def write_rows(self, path: Path, rows: Iterable[Sequence[str]]) -> None:
+        """A CSV file of the run. A file name may be no UTF-8: it is written as it is."""
+        with (
+            atomic_path(path) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
+            csv.writer(file).writerows(rows)
+
+    def write_pictures(self, pictures: Iterable[Picture]) -> None:
+        self.write_rows(self.pictures, [Picture._fields, *pictures])
+
+    def read_pictures(self) -> list[Picture]:
+        """What `write_pictures` wrote; empty in a run of a version that did not.
+
+        Raises:
+            InputError: it is something else.
+        """
+        try:
+            with open(
+                self.pictures, newline="", encoding="utf-8", errors="surrogateescape"
+            ) as file:
+                header, *rows = csv.reader(file)
+                if tuple(header) != Picture._fields:
+                    raise ValueError(f"its columns are {', '.join(header)}")
+                return [Picture(*row) for row in rows]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, TypeError, csv.Error) as error:
+            raise InputError(f"{self.pictures} cannot be read: {error}") from None
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """All epochs so far: the whole file each time, so that it is never half a line long."""

@@ -68,6 +68,21 @@ RELATIVES = {
 }
 
 
+def near(missing: str, names: Callable[[], Iterable[str]]) -> str:
+    """In words: what is like the `missing` name, as RELATIVES has it, or of `names()`, which may be
+    paths."""
+    from difflib import get_close_matches
+
+    last: dict[str, str] = {}  # of a path its last part counts: features.0.weight is a weight
+    if missing not in RELATIVES:
+        for name in names():
+            last.setdefault(name.rpartition(".")[2].lower(), name)
+    close = get_close_matches(missing.lower(), last)
+    like = ", ".join(last[part] for part in close if missing[0] == "_" or part[0] != "_")
+    like = RELATIVES.get(missing, like)
+    return f"near it: {like}" if like else "nothing here is near it"
+
+
 class MissingName(AttributeError):
     """`what` lacks the attribute `name`; `names()` are those that it has, some of them paths."""
 
@@ -78,17 +93,7 @@ class MissingName(AttributeError):
         self.names = names
 
     def __str__(self) -> str:
-        near = RELATIVES.get(self.name) or self._near()
-        return f"{self.args[0]}; " + (f"near it: {near}" if near else "nothing here is near it")
-
-    def _near(self) -> str:
-        from difflib import get_close_matches
-
-        last: dict[str, str] = {}  # of a path its last part counts: features.0.weight is a weight
-        for name in self.names():
-            last.setdefault(name.rpartition(".")[2].lower(), name)
-        close = get_close_matches(self.name.lower(), last)
-        return ", ".join(last[part] for part in close if self.name[0] == "_" or part[0] != "_")
+        return f"{self.args[0]}; {near(self.name, self.names)}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return AttributeError, (str(self),)

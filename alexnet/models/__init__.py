@@ -36,6 +36,7 @@ from alexnet.models.vgg import (
     vgg19_bn,
 )
 from minigrad import nn
+from minigrad.missing import near
 
 __all__ = [
     "MODELS",
@@ -118,8 +119,13 @@ def get_model(name: str, **config: Any) -> nn.Module:
     `weights` or `pretrained`.
 
     Raises:
-        ValueError: the name is unknown; lists those that are not.
+        ValueError: the name is unknown; lists those that are not, what is near it first.
     """
     if name not in MODELS:
-        raise ValueError(f"[get_model] unknown model {name!r}; there are {', '.join(MODELS)}")
+        raise ValueError(f"[get_model] {unknown(name)}")
     return MODELS[name].build(**config)
+
+
+def unknown(name: str) -> str:
+    """What is said of a model that does not exist."""
+    return f"unknown model {name!r}; {near(name, list_models)}; there are {', '.join(MODELS)}"

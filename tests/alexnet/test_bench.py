@@ -258,7 +258,7 @@ def refused(capsys, *args):
     ("args", "message"),
     [
         ([], "the following arguments are required: MODEL"),
-        (["alexnet_2013"], "invalid choice: 'alexnet_2013' (choose from"),
+        (["alexnet_2013"], "unknown model 'alexnet_2013'; near it: alexnet_2012,"),
         (["lenet5", "--batch-size", "0"], "--batch-size: must be an integer of at least 1"),
         (["lenet5", "--batches", "0"], "--batches: must be an integer of at least 1, got '0'"),
         (["lenet5", "--warm-up", "0"], "--warm-up: must be an integer of at least 1"),

@@ -308,7 +308,7 @@ def refused(capsys, *args):
     [
         ([], "the following arguments are required: COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
-        (["train", "--model", "lenet"], "argument --model: invalid choice: 'lenet'"),
+        (["train", "--model", "lenet"], "--model: unknown model 'lenet'; near it: lenet5,"),
         (["train", "--optimizer", "rmsprop"], "argument --optimizer: invalid choice"),
         (["train", "--schedule", "linear"], "argument --schedule: invalid choice"),
         (["train", "--dataset", "cifar"], "argument --dataset: invalid choice"),
@@ -331,7 +331,7 @@ def refused(capsys, *args):
         (["train", "--dataset", "drawn", "--limit-train", "10", "--model", "alexnet_d2l"],
          "alexnet train --model alexnet_d2l --resize 224"),
         (["train", "--colour", "red"], "unrecognized arguments: --colour red"),
-        (["summary", "vgg"], "invalid choice: 'vgg'"),
+        (["summary", "vgg"], "MODEL: unknown model 'vgg'; near it: vgg19, vgg16, vgg13; there are"),
         (["evaluate", "nowhere"], "nowhere is no run folder: it does not exist"),
         (["evaluate", "."], ". is no run folder: it has no config.json"),
         (["predict", "nowhere", "x.png"], "nowhere is no run folder"),

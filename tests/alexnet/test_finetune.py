@@ -117,7 +117,8 @@ def test_shapes_are_learned_from_the_weights_of_an_earlier_run(quick, here, caps
 
     assert {path.name for path in (here / "second").iterdir()} == {
         "best.safetensors", "config.json", "confusion.csv", "confusion.png", "curves.png",
-        "filters.png", "last.safetensors", "metrics.jsonl", "misclassified.png", "skipped.csv",
+        "filters.png", "last.safetensors", "metrics.jsonl", "misclassified.png", "pictures.csv",
+        "skipped.csv",
     }  # fmt: skip
     with open(here / "second/skipped.csv", newline="") as file:
         skipped = list(csv.reader(file))
@@ -125,6 +126,7 @@ def test_shapes_are_learned_from_the_weights_of_an_earlier_run(quick, here, caps
     assert [file for file, _ in skipped[1:]] == ["flat/disc.jpg", "flat/frame.99.jpg"]
     config = json.loads((here / "second/config.json").read_text())
     assert (config["freeze"], config["resize"], config["skipped"]) == ("backbone", 28, 2)
+    assert not {"preset", "limit_train", "init", "normalize", "lighting", "ten_crop"} & {*config}
     assert config["weights"] == "first/last.safetensors"  # the file, though the run was named
     assert config["data"]["classes"] == ["bars", "frame"]
     backbone = {k: v for k, v in weights("first").items() if not k.startswith("fc5.")}
@@ -166,6 +168,46 @@ def test_evaluate_and_predict_go_on_from_there(run, here, capsys):
         assert re.fullmatch(rf"shapes/.* \(the middle of it\): {name} .*%, .*%, .*%", line)
     assert main(["predict", str(run), "others/disc/broken.png"]) == 2
     assert "others/disc/broken.png: not a picture that can be read" in capsys.readouterr().err
+
+
+def test_evaluate_tests_on_the_pictures_that_the_run_was_tested_on(quick, here, capsys, tmp_path):
+    """Of those that came since, none; of those that went, one line. Names may be anything."""
+    data = shutil.copytree(here / "shapes", tmp_path / "data")
+    strange = "new\nline, \udcff.png"  # a name that is no UTF-8
+    for kind in KINDS:
+        for i in range(5):
+            shutil.copy(data / kind / "001.png", data / kind / f"{i}{strange}")
+    assert quick("--out", tmp_path / "run", data=data) == 0
+    pictures = Run(tmp_path / "run").read_pictures()
+    assert {p.half for p in pictures} == {"train", "test"} and len(pictures) == 75
+    assert all((data / p.file).is_file() and p.file.startswith(p.class_name) for p in pictures)
+    test = [p.file for p in pictures if p.half == "test"]
+    assert len(test) == 15 and any(strange in file for file in test)
+
+    for i in range(30):  # the split would be another one
+        shutil.copy(data / "disc/000.jpg", data / f"disc/00{i:03}.jpg")
+    capsys.readouterr()
+    seen = f"loss {losses(tmp_path / 'run')[-1]:.4f}, on all 15"
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert seen in said and "gone" not in said
+    assert main(["evaluate", str(tmp_path / "run"), "--data-dir", str(data)]) == 0
+    assert "on all 105 test images" in capsys.readouterr().out
+
+    gone = next(file for file in test if strange in file)
+    (data / gone).rename(data / "disc/hidden.jpg")
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    shown = data / gone.replace("\n", "?").replace("\udcff", "?")
+    assert f"1 of the 15 test pictures of this run are gone, such as {shown}\n" in said
+    assert "on all 14 test images" in said
+    shutil.copytree(tmp_path / "run", tmp_path / "old").joinpath("pictures.csv").unlink()
+    assert main(["evaluate", str(tmp_path / "old")]) == 0  # of a version that listed none
+    assert "old does not list its test pictures: they are chosen anew" in capsys.readouterr().out
+    (tmp_path / "run/pictures.csv").write_text("file,reason\n")
+    assert "pictures.csv cannot be read: its columns are file" in refused(
+        capsys, "evaluate", tmp_path / "run"
+    )
 
 
 @pytest.mark.parametrize("mean", [0.3, np.linspace(0, 1, 784).reshape(28, 28).tolist()])
@@ -358,6 +400,25 @@ def test_weights_of_another_network(quick, here, capsys):
     assert "five.safetensors holds the weights of another network (it says lenet5): " in error
 
 
+def test_weights_of_this_project_say_which_network_they_are_of(here, capsys, tmp_path):
+    args = "finetune", "--data", "shapes", "--dry-run", "--weights"
+    net = models.alexnet_small(in_channels=3)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.json").write_text("{}")
+    own = tmp_path / "run/last.safetensors"
+    checkpoint.save_weights(net, own, {"model": "alexnet_small", "resize": 28})
+    for path in (own, own.parent):
+        assert main([*args, str(path)]) == 0
+        assert "fine-tuning alexnet_small on shapes" in capsys.readouterr().out
+    error = refused(capsys, *args, own, "--model", "resnet20")
+    assert "holds the weights of another network (it says alexnet_small): " in error
+    error = refused(capsys, *args, "small.safetensors")
+    assert "small.safetensors does not say which network it is of: name it by --model" in error
+    checkpoint.save_weights(net, own, {"model": "alexnet_3000"})
+    assert "does not say which network" in refused(capsys, *args, own)
+    assert "cannot read none.pth: No such file" in refused(capsys, *args, "none.pth")
+
+
 def test_another_number_of_classes_names_the_command_that_replaces_the_head(here):
     message = r"fc5.weight \(7, 256\) instead of \(2, 256\).*let `alexnet finetune --weights` do"
     with pytest.raises(InputError, match=message):
@@ -430,7 +491,7 @@ def test_bad_input_is_refused_in_one_line(here, capsys, args, message):
 
 def test_unknown_models_and_fractions_are_refused(here, capsys):
     for flags, message in (
-        (["--model", "resnet5000"], "invalid choice: 'resnet5000'"),
+        (["--model", "resnet5000"], "unknown model 'resnet5000'; near it: resnet50,"),
         (["--val-fraction", "1"], "must be a number between 0 and 1"),
         (["--preset", "paper"], "unrecognized arguments: --preset paper"),
         (["--crop-from", "32"], "unrecognized arguments: --crop-from 32"),
@@ -544,6 +605,17 @@ def test_the_network_is_written_down_once_and_the_best_head_is_not_forgotten(
         assert f"loss {expected['test_loss']:.4f}" in said[-1]
 
 
+def test_a_run_of_an_earlier_version_goes_on(quick, here, monkeypatch, tmp_path):
+    """It lists no pictures, and has settings that never applied."""
+    stop_after(monkeypatch, 2, train)
+    run = Run(tmp_path / "run")
+    assert quick("--out", run) == 130
+    run.pictures.unlink()
+    run.write_config({**run.read_config(), "preset": None, "init": "own", "normalize": "standard"})
+    assert main(["finetune", "--resume", str(run)]) == 0
+    assert len(losses(tmp_path / "run")) == 2
+
+
 def test_a_run_cannot_go_on_with_other_pictures(quick, here, capsys, monkeypatch, tmp_path):
     data = shutil.copytree(here / "shapes", tmp_path / "data")
     stop_after(monkeypatch, 2, train)
@@ -552,6 +624,20 @@ def test_a_run_cannot_go_on_with_other_pictures(quick, here, capsys, monkeypatch
         (data / f"disc/{i:03}.{('jpg', 'png')[i % 2]}").unlink()
     assert main(["finetune", "--resume", str(tmp_path / "run")]) == 2
     assert "there are 40 + 10 pictures of 3 classes, but 48 + 12 of 3" in capsys.readouterr().err
+
+
+def test_a_run_cannot_go_on_with_as_many_other_pictures(
+    quick, here, capsys, monkeypatch, tmp_path
+):
+    data = shutil.copytree(here / "shapes", tmp_path / "data")
+    stop_after(monkeypatch, 2, train)
+    assert quick("--out", tmp_path / "run", data=data) == 130
+    (data / "disc/000.jpg").rename(data / "disc/zebra.jpg")
+    error = refused(capsys, "finetune", "--resume", tmp_path / "run")
+    assert "disc/000.jpg and perhaps others came, went or changed halves" in error
+    (data / "disc/zebra.jpg").rename(data / "disc/000.jpg")
+    moved = shutil.move(data, tmp_path / "moved")  # names are relative
+    assert main(["finetune", "--resume", str(tmp_path / "run"), "--data", str(moved)]) == 0
 
 
 def test_ctrl_c_while_pictures_are_read_leaves_nothing(quick, capsys, monkeypatch, tmp_path):

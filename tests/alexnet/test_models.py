@@ -274,8 +274,13 @@ def test_an_odd_size_names_the_layer_that_stops_it():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"unknown model 'lenet'; there are alexnet_small, "):
+    message = r"^\[get_model\] unknown model 'lenet'; near it: lenet5, .*; there are alexnet_small"
+    with pytest.raises(ValueError, match=message):
         models.get_model("lenet")
+    with pytest.raises(ValueError, match="'densenet121'; near it: resnet50, googlenet; there are"):
+        models.get_model("densenet121")
+    with pytest.raises(ValueError, match="'yolo'; nothing here is near it; there are alexnet"):
+        models.get_model("yolo")
 
 
 # name, how wide, classes, images, optimizer, learning rate
