@@ -301,12 +301,12 @@ def test_backbone_and_end_make_the_network(name, side):
 
 def nodes(loss):
     """All recorded operations behind `loss`."""
-    found, todo = {}, [loss.grad_fn]
-    while todo:
-        node = todo.pop()
+    found, waiting = {}, [loss.grad_fn]
+    while waiting:
+        node = waiting.pop()
         if node is not None and not isinstance(node, mg.Tensor) and id(node) not in found:
             found[id(node)] = node
-            todo += node.edges
+            waiting += node.edges
     return list(found.values())
 
 
