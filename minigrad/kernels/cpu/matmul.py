@@ -39,12 +39,17 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
     """x w^T + b: (..., I), (O, I), (O,) -> (..., O).
 
-    Computed as w x^T, which BLAS does up to twice as fast for the few rows of a batch; in memory y
-    has its rows innermost, as maps have their images.
+    Of x w^T and (w x^T)^T the one whose left factor has more rows: BLAS is up to twice as fast
+    there. In the second, y has its rows innermost in memory, as maps have their images.
     """
-    y = matmul(w, x.reshape(-1, x.shape[-1]).T)  # (O, rows)
-    if b is not None:
-        y += b[:, None]
-    return y.T.reshape(*x.shape[:-1], len(w))
-
-
+    rows = x.reshape(-1, x.shape[-1])
+    if len(rows) > len(w):
+        y = matmul(rows, w.T)  # (rows, O)
+        if b is not None:
+            y += b
+    else:
+        transposed = matmul(w, rows.T)  # (O, rows)
+        if b is not None:
+            transposed += b[:, None]
+        y = transposed.T
+    return y.reshape(*x.shape[:-1], len(w))
