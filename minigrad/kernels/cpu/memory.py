@@ -16,7 +16,6 @@ import ctypes
 import math
 import mmap
 import os
-import tempfile
 import threading
 from collections import OrderedDict
 from contextlib import suppress
@@ -103,6 +102,8 @@ def _nameless_file() -> int:
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("minigrad")
     else:
+        import tempfile
+
         with tempfile.TemporaryFile() as named:
             file = os.dup(named.fileno())
     os.truncate(file, ADDRESSES)

@@ -23,7 +23,6 @@ import os
 import pickle
 import select
 import struct
-import subprocess
 import sys
 import time
 import traceback
@@ -31,7 +30,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
-from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from types import CellType, CodeType, FunctionType
 from typing import Any
@@ -154,6 +152,9 @@ class Worker:
     """A worker process, seen from the process that asks."""
 
     def __init__(self, mailbox: Mailbox) -> None:
+        import subprocess  # only here, so that `import minigrad` stays quick
+        from multiprocessing.connection import Pipe
+
         self.connection, theirs = Pipe(duplex=False)
         files = mailbox.reader, theirs.fileno(), memory.arena().file
         path = os.pathsep.join([*(folder or _PACKAGE for folder in sys.path), _PACKAGE])
@@ -209,6 +210,8 @@ def packed(fn: Callable[[int, int], Any]) -> tuple[np.ndarray, list[np.ndarray]]
 
 def serve(run: Callable[..., Error], mailbox: int, connection: int, arena: int) -> None:
     """The life of a worker: `run` what it takes, and answer with the error or None."""
+    from multiprocessing.connection import Connection
+
     global _callers_arena
     _callers_arena = memory.Arena(arena)
     memory._pool.limit = WORKERS_FREE
