@@ -39,11 +39,11 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def linear(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
     """x w^T + b: (..., I), (O, I), (O,) -> (..., O).
 
-    Of x w^T and (w x^T)^T the one whose left factor has more rows: BLAS is up to twice as fast
-    there. In the second, y has its rows innermost in memory, as maps have their images.
+    Weights that are large beside the batch are multiplied as w x^T, which BLAS does up to twice as
+    fast; in memory y then has its rows innermost, as maps have their images.
     """
     rows = x.reshape(-1, x.shape[-1])
-    if len(rows) > len(w):
+    if min(w.shape) < 4 * len(rows):
         y = matmul(rows, w.T)  # (rows, O)
         if b is not None:
             y += b

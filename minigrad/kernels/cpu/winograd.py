@@ -135,7 +135,9 @@ def _convolve(x: Array, U: Array, r: int, b: Array | None, pad: Pad) -> Array:
     for rows, images in _chunks(y, elements * (groups * C + O)):
         V = _transformed_tiles(B, images_last(x)[..., images], rows, TW, pad)
         M = _products(U, V.reshape(elements, groups, C, -1))  # (t*t, groups, O/G, P)
+        del V  # no piece lives on while the next is made: these are the largest arrays of a step
         _place(A, M.reshape(elements, O, -1), b, rows, images_last(y)[..., images])
+        del M
     return y
 
 
@@ -220,6 +222,7 @@ def conv2d_backward_weight(
         D = _transformed_tiles(G, images_last(g)[..., images], rows, TW, (0, 0, 0, 0))
         V = V.reshape(elements, groups, per_group, -1).swapaxes(2, 3)
         product = _products(D.reshape(elements, groups, O // groups, -1), V)  # sums over the tiles
+        del V, D
         total = product if total is None else np.add(total, product, out=total)
     if total is None:  # no images
         return memory.zeros(w_shape, x.dtype)
