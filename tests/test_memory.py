@@ -113,10 +113,10 @@ def test_backward_holds_few_gradients_at_once(monkeypatch: pytest.MonkeyPatch) -
     g = mg.ones_like(y)
     before, take, used = memory.used_bytes(), memory._pool.take, []
 
-    def recording(size: int) -> memory.Block:
-        block = take(size)
+    def recording(size: int) -> int:
+        start = take(size)
         used.append(memory.used_bytes() - before)
-        return block
+        return start
 
     monkeypatch.setattr(memory._pool, "take", recording)
     y.backward(g)
@@ -165,18 +165,71 @@ def test_a_dead_arrays_memory_is_used_again() -> None:
     assert address(memory.empty((3 * MiB,), np.float32)) != before
 
 
-def block(size: int) -> memory.Block:
-    return memoryview(np.empty(size, np.uint8))
+def test_ranges_join_their_neighbours_and_give_the_best_fit() -> None:
+    ranges = memory.Ranges()
+    for start, size in ((0, 10), (100, 30), (200, 20)):
+        ranges.give(start, size)
+    assert ranges.take(15) == 200  # of the three the one that fits best
+    assert ranges.take(5) == 215  # what is left of it
+    assert ranges.take(31) is None
+    ranges.give(10, 90)  # between two others
+    assert ranges.by_size == [(130, 0)] and ranges.total == 130
+    assert ranges.take_last(77) == 77  # nothing ends there
+    assert ranges.take_last(130) == 0
+    assert not (ranges.total or ranges.by_size or ranges.size_at or ranges.start_of)
 
 
-def test_a_block_serves_requests_of_half_its_size_but_no_smaller() -> None:
+@pytest.mark.parametrize("seed", range(5))
+def test_ranges_are_never_given_out_twice(seed: int) -> None:
+    """A thousand random requests, against a map of every byte."""
+    rng, ranges, taken = np.random.default_rng(seed), memory.Ranges(), {}
+    is_free = np.ones(500, bool)
+    ranges.give(0, len(is_free))
+    for _ in range(1000):
+        if rng.random() < 0.5 and taken:
+            start = list(taken)[rng.integers(len(taken))]
+            size = taken.pop(start)
+            ranges.give(start, size)
+            is_free[start : start + size] = True
+            continue
+        size = int(rng.integers(1, 40))
+        start = ranges.take(size)
+        runs = "".join(map(str, is_free.astype(int))).split("0")
+        assert (start is None) == (max(map(len, runs)) < size)
+        if start is not None:
+            taken[start] = size
+            assert is_free[start : start + size].all()
+            is_free[start : start + size] = False
+        assert ranges.total == is_free.sum()
+
+
+def test_large_blocks_are_cut_from_larger_ones_and_new_ones_begin_with_what_is_free() -> None:
     pool = memory._Pool(memory.Arena(), limit=100 * MiB)
-    for size in (16 * MiB, 8 * MiB):
-        pool.give(block(size))
-    assert len(pool.take(5 * MiB)) == 8 * MiB  # the smallest that fits
-    assert len(pool.take(5 * MiB)) == 5 * MiB  # 16 would waste more than half: a new one
-    assert len(pool.take(9 * MiB)) == 16 * MiB
-    assert pool.free_bytes == 0
+    starts = [pool.take(4 * MiB) for _ in range(3)]
+    assert starts == [0, 4 * MiB, 8 * MiB]
+    pool.give(0, 4 * MiB)
+    pool.give(8 * MiB, 4 * MiB)
+    assert pool.take(3 * MiB) == 0
+    assert pool.take(5 * MiB) == 8 * MiB and pool.arena.top == 13 * MiB
+    assert pool.free.by_size == [(MiB, 3 * MiB)] and pool.used_bytes == 12 * MiB
+
+
+def test_small_blocks_share_a_large_one() -> None:
+    pool = memory._Pool(memory.Arena(), limit=100 * MiB)
+    starts = {pool.take(640) for _ in range(memory.LARGE // 640)}
+    assert len(starts) == memory.LARGE // 640 and max(starts) < pool.arena.top == memory.LARGE
+    for start in starts:
+        pool.give(start, 640)
+    assert pool.take(640) in starts and pool.free.total == 0 and pool.used_bytes == 640
+
+
+def test_what_the_garbage_collector_gives_back_in_the_midst_of_a_take_is_not_lost() -> None:
+    pool = memory._Pool(memory.Arena(), limit=100 * MiB)
+    start = pool.take(MiB)
+    with pool.lock:  # as inside `take`
+        pool.give(start, MiB)
+        assert pool.free.total == 0
+    assert pool.take(MiB) == start
 
 
 def test_a_view_keeps_the_memory() -> None:
@@ -202,18 +255,19 @@ def test_arrays_are_aligned_contiguous_and_writeable(dtype: Any) -> None:
         assert memory.is_shared(array)
 
 
-def test_the_pool_is_bounded_and_forgets_the_oldest_size() -> None:
+def test_the_pool_is_bounded() -> None:
     pool = memory._Pool(memory.Arena(), limit=10 * MiB)
-    for size in (MiB, 2 * MiB, 4 * MiB):
-        pool.give(block(size))
-    last = block(MiB)
-    pool.give(last)  # 8 MiB; the 2 MiB size was used longest ago
-    pool.give(block(3 * MiB))  # 11 MiB: one has to go
-    assert pool.free_bytes == 9 * MiB
-    assert not pool.free.get(2 * MiB)
-    assert pool.take(MiB) is last
-    pool.give(block(20 * MiB))  # larger than the pool
-    assert pool.free_bytes <= 10 * MiB
+    starts = [pool.take(size * MiB) for size in (1, 8, 1, 4)]
+    for start, size in zip(starts[1::2], (8, 4), strict=True):
+        pool.give(start, size * MiB)
+    assert pool.free.by_size == [(4 * MiB, starts[3]), (6 * MiB, starts[1])]  # the largest lost 2
+    assert pool.released.by_size == [(2 * MiB, starts[1] + 6 * MiB)]
+    assert pool.take(7 * MiB) == pool.arena.top - 7 * MiB == starts[3]  # grown from the last
+    assert pool.take(2 * MiB) == starts[1]
+    assert pool.take(4 * MiB) == starts[1] + 2 * MiB
+    assert pool.take(2 * MiB) == starts[1] + 6 * MiB  # addresses without memory come last
+    pool.give(pool.take(20 * MiB), 20 * MiB)  # larger than the pool
+    assert pool.free.total == 10 * MiB
 
 
 def shared_memory() -> int:
@@ -224,28 +278,26 @@ def shared_memory() -> int:
 
 
 def test_an_arena_takes_memory_where_it_is_written_to_and_gives_it_back() -> None:
-    arena, before = memory.Arena(), shared_memory()
-    first, second = arena.take(64 * MiB), arena.take(64 * MiB)
+    pool, before = memory._Pool(memory.Arena(), limit=100 * MiB), shared_memory()
+    first = pool.take(64 * MiB)
+    pool.take(64 * MiB)
     assert shared_memory() - before < MiB
-    np.frombuffer(first, np.uint8).fill(1)
+    written = pool.arena.bytes[first : first + 64 * MiB]
+    written.fill(1)
     assert 64 * MiB <= shared_memory() - before < 65 * MiB
-    arena.release(first)
+    pool.give(first, 64 * MiB)
+    pool.empty()
     assert shared_memory() - before < MiB
-    again = arena.take(64 * MiB)  # the same addresses, empty
-    assert again is first and not np.frombuffer(again, np.uint8).any()
-    assert not np.shares_memory(np.frombuffer(first, np.uint8), np.frombuffer(second, np.uint8))
+    assert pool.take(64 * MiB) == first and not written.any()  # the same addresses, empty
 
 
-def test_arrays_where_no_arena_can_be_had() -> None:
+def test_arrays_where_no_arena_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under a limit on addresses the arrays are NumPy's own; see also test_cores.py."""
-    pool = memory._Pool(memory.Arena(), limit=10 * MiB)
-    pool.arena.size = 0  # as where there is a limit
+    monkeypatch.setattr(memory._pool.arena, "size", 0)  # as where there is a limit
     for size in (64, MiB):
-        taken = np.frombuffer(pool.take(size), np.uint8)
-        assert len(taken) == size and address(taken) % memory.ALIGNMENT == 0
-        assert not memory.is_shared(taken) and pool.arena.offset(taken) is None
-    pool.give(block(20 * MiB))
-    assert pool.free_bytes == 0
+        array = memory.empty(size, np.uint8)
+        assert len(array) == size and address(array) % memory.ALIGNMENT == 0
+        assert not memory.is_shared(array)
 
 
 def test_more_than_there_is_is_a_memory_error_and_no_crash() -> None:

@@ -2,22 +2,22 @@
 
 A fresh large array costs more than the arithmetic that fills it: the kernel must find, clear and
 map each of its pages, and NumPy gives them all back when the array dies. A training step asks for
-the same sizes again and again, so this file keeps a dead array's memory for the next array of its
-size class. Nothing has to be released by hand: a `_Lease` stands between an array (with all its
-views) and its block, and hands the block back when the last view is gone.
+the same sizes again and again, so this file keeps a dead array's memory for the next ones. Nothing
+has to be released by hand: a `_Lease` stands between an array (with all its views) and its bytes,
+and hands them back when the last view is gone.
 
-The blocks lie in an `Arena`, a file without a name that is mapped whole, so that the processes of
+The bytes lie in an `Arena`, a file without a name that is mapped whole, so that the processes of
 `workers.py` work on the very same arrays.
 """
 
 from __future__ import annotations
 
+import bisect
 import ctypes
 import math
 import mmap
 import os
 import threading
-from collections import OrderedDict
 from contextlib import suppress
 from typing import Any
 
@@ -28,7 +28,56 @@ ADDRESSES = 16 * PHYSICAL_MEMORY  # for an arena to give out; they take memory o
 MAP_FIXED, MAP_NORESERVE = 0x10, 0x4000  # Linux's
 LARGE = 64 * 1024  # bytes; blocks from here on are whole pages
 ALIGNMENT = 64  # bytes: a cache line, and a full AVX-512 register
-Block = memoryview  # of bytes; not an array: NumPy would skip the `_Lease` and keep only its base
+
+
+class Ranges:
+    """Free addresses, neighbours joined, of which `take` gives the best fit away."""
+
+    def __init__(self) -> None:
+        self.by_size: list[tuple[int, int]] = []  # (size, start), in order
+        self.size_at: dict[int, int] = {}  # by start
+        self.start_of: dict[int, int] = {}  # by end
+        self.total = 0  # bytes
+
+    def take(self, size: int) -> int | None:
+        """The start of `size` bytes out of the smallest range that holds them."""
+        i = bisect.bisect_left(self.by_size, (size, 0))
+        if i == len(self.by_size):
+            return None
+        found, start = self.by_size[i]
+        self._remove(found, start)
+        if found > size:
+            self._add(found - size, start + size)
+        return start
+
+    def give(self, start: int, size: int) -> None:
+        """Add a range."""
+        before, after = self.start_of.get(start), self.size_at.get(start + size)
+        if after is not None:
+            self._remove(after, start + size)
+            size += after
+        if before is not None:
+            size += start - before
+            self._remove(start - before, before)
+            start = before
+        self._add(size, start)
+
+    def take_last(self, end: int) -> int:
+        """The start of the range that ends at `end`, or `end` itself."""
+        start = self.start_of.get(end, end)
+        if start < end:
+            self._remove(end - start, start)
+        return start
+
+    def _add(self, size: int, start: int) -> None:
+        bisect.insort(self.by_size, (size, start))
+        self.size_at[start], self.start_of[start + size] = size, start
+        self.total += size
+
+    def _remove(self, size: int, start: int) -> None:
+        del self.by_size[bisect.bisect_left(self.by_size, (size, start))]
+        del self.size_at[start], self.start_of[start + size]
+        self.total -= size
 
 
 class Arena:
@@ -36,13 +85,12 @@ class Arena:
 
     Args:
         file: the descriptor of another process's arena, to see what lies there. Without one this is
-            a new arena, which gives out its addresses by `take`.
+            a new arena, whose addresses a `_Pool` gives out.
     """
 
     def __init__(self, file: int | None = None) -> None:
         self.map: Any = b""
-        self.released: dict[int, list[Block]] = {}  # by size: addresses without memory
-        self.taken = 0 if file is None else ADDRESSES
+        self.top = 0  # no address from here on was ever given out
         try:
             self.file = _nameless_file() if file is None else file
             self.map = mmap.mmap(self.file, ADDRESSES)
@@ -53,26 +101,10 @@ class Arena:
         self.bytes = np.frombuffer(self.map, np.uint8)
         self.address = self.bytes.ctypes.data
 
-    def take(self, size: int) -> Block | None:
-        """`size` bytes that nobody uses; None without an arena, MemoryError beyond its end."""
-        if self.released.get(size):
-            return self.released[size].pop()
-        if not self.size:
-            return None
-        start = self.taken + (-self.taken % mmap.PAGESIZE if size >= LARGE else 0)
-        if start + size > self.size or size > PHYSICAL_MEMORY:
-            raise MemoryError(f"Unable to allocate {size:,} bytes; there are {PHYSICAL_MEMORY:,}")
-        self.taken = start + size + (-size % mmap.PAGESIZE if size >= LARGE else 0)
-        return memoryview(self.map)[start : start + size]
-
-    def release(self, block: Block) -> None:
-        """Give the memory of `block` back to the system, and keep its addresses."""
-        offset = self.offset(np.frombuffer(block, np.uint8))
-        if offset is None:
-            return  # NumPy's, which frees it
-        if len(block) >= LARGE and hasattr(mmap, "MADV_REMOVE"):
-            self.map.madvise(mmap.MADV_REMOVE, offset, len(block))
-        self.released.setdefault(len(block), []).append(block)
+    def release(self, start: int, size: int) -> None:
+        """Give the memory of these addresses back to the system."""
+        if hasattr(mmap, "MADV_REMOVE"):
+            self.map.madvise(mmap.MADV_REMOVE, start, size)
 
     def offset(self, array: np.ndarray) -> int | None:
         """Where in the arena `array` begins; None where it lies elsewhere."""
@@ -111,51 +143,90 @@ def _nameless_file() -> int:
 
 
 class _Pool:
-    """Free blocks by size class, the classes in least-recently-used order."""
+    """Which addresses of an arena are free, with their memory (`free`) or without (`released`).
+
+    Small blocks are cut from large ones, all of one size; they are few, and stay small blocks.
+    """
 
     def __init__(self, arena: Arena, limit: int) -> None:
         self.arena = arena
         self.limit = limit  # bytes held free at most
-        self.lock = threading.RLock()  # re-entrant: the garbage collector may run `give` anywhere
-        self.free: OrderedDict[int, list[Block]] = OrderedDict()
-        self.free_bytes = self.used_bytes = 0
+        self.lock = threading.Lock()
+        self.given: list[tuple[int, int]] = []  # back, by whoever did not have to wait for the lock
+        self.free, self.released = Ranges(), Ranges()
+        self.small: dict[int, list[int]] = {}  # starts, by size
+        self.used_bytes = 0
 
-    def take(self, size: int) -> Block:
-        """A block of at least `size` bytes: the smallest free one that fits well, or a new one."""
+    def take(self, size: int) -> int:
+        """The start of `size` bytes that nobody uses, used before if possible.
+
+        Raises:
+            MemoryError: there are not so many.
+        """
         with self.lock:
-            if not self.free.get(size) and size >= LARGE:
-                sizes = list(self.free)  # a copy: `give` may come in between
-                larger = [n for n in sizes if size < n <= 2 * size and self.free.get(n)]
-                size = min(larger, default=size)
-            if self.free.get(size):
-                self.free_bytes -= size
-                block = self.free[size].pop()
+            self._sort_in()
+            if size >= LARGE:
+                start = self._large(size)
             else:
-                block = self.arena.take(size) or _numpys(size)
+                starts = self.small.setdefault(size, [])
+                if not starts:
+                    start = self._large(LARGE)
+                    starts.extend(range(start, start + LARGE - size + 1, size))
+                start = starts.pop()
             self.used_bytes += size
-        return block
+        return start
 
-    def give(self, block: Block) -> None:
+    def _large(self, size: int) -> int:
+        start = self.free.take(size)
+        if start is None:
+            start = self.released.take(size)
+        if start is None:
+            top = self.free.start_of.get(self.arena.top, self.arena.top) + size
+            if top > self.arena.size or size > PHYSICAL_MEMORY:
+                there_are = f"{PHYSICAL_MEMORY:,} in this machine"
+                raise MemoryError(f"Unable to allocate {size:,} bytes of {there_are}")
+            start, self.arena.top = self.free.take_last(self.arena.top), top
+        return start
+
+    def give(self, start: int, size: int) -> None:
+        """Take bytes back. The garbage collector may call this anywhere, in the midst of `take`
+        too, so it never waits: whoever holds the lock sees to it, or the next who does."""
+        self.given.append((start, size))
+        if self.lock.acquire(blocking=False):
+            try:
+                self._sort_in()
+            finally:
+                self.lock.release()
+
+    def empty(self) -> None:
+        """Hold no large block free."""
         with self.lock:
-            size = len(block)
-            self.free.setdefault(size, []).append(block)
-            self.free.move_to_end(size)
-            self.free_bytes += size
+            self._sort_in()
+            self._shrink(0)
+
+    def _sort_in(self) -> None:
+        while self.given:
+            start, size = self.given.pop()
             self.used_bytes -= size
-            self.shrink(self.limit)
+            if size < LARGE:
+                self.small[size].append(start)
+            else:
+                self.free.give(start, size)
+        self._shrink(self.limit)
 
-    def shrink(self, limit: int) -> None:
-        """Hold at most `limit` bytes free; the sizes used longest ago go first."""
-        while self.free_bytes > limit:
-            oldest, blocks = next(iter(self.free.items()))
-            if not blocks:
-                del self.free[oldest]
-                continue
-            self.free_bytes -= oldest
-            self.arena.release(blocks.pop())
+    def _shrink(self, limit: int) -> None:
+        """Hold at most `limit` bytes free: the largest ranges lose their ends."""
+        while (excess := self.free.total - limit) > 0:
+            size, start = self.free.by_size[-1]
+            end, keep = start + size, max(0, size - excess) // mmap.PAGESIZE * mmap.PAGESIZE
+            self.free.take_last(end)
+            if keep:
+                self.free.give(start, keep)
+            self.arena.release(start + keep, size - keep)
+            self.released.give(start + keep, size - keep)
 
 
-def _numpys(size: int) -> Block:
+def _numpys(size: int) -> memoryview:
     """Aligned bytes that this process alone sees."""
     block = np.empty(size + ALIGNMENT, np.uint8)
     start = -block.ctypes.data % ALIGNMENT
@@ -172,19 +243,21 @@ def arena() -> Arena:
 
 
 class _Lease(np.ndarray):
-    """The base of a pooled array: bytes on a block, alive as long as any view looks at them."""
+    """The base of a pooled array: bytes of the arena, alive as long as any view looks at them."""
 
-    block: Block
+    start: int
     pool: _Pool | None = None
 
     def __del__(self) -> None:
-        if self.pool is _pool:  # else this is a fork, and the block one of its parent's
-            _pool.give(self.block)
+        if self.pool is _pool:  # else this is a fork, and the bytes some of its parent's
+            _pool.give(self.start, self.size)
 
 
 def _size_class(nbytes: int) -> int:
-    """Round up to one of eight steps an octave, so that at most an eighth is wasted."""
+    """Round up to one of eight steps an octave: an eighth is wasted at most, and sizes recur."""
     step = 1 << max(nbytes.bit_length() - 4, ALIGNMENT.bit_length() - 1)
+    if nbytes > LARGE:
+        step = max(step, mmap.PAGESIZE)
     return max(1, -(-nbytes // step)) * step
 
 
@@ -192,9 +265,12 @@ def empty(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
     """An uninitialised C-contiguous array of `shape`, which all processes see."""
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     dtype = np.dtype(dtype)
-    block = _pool.take(_size_class(math.prod(shape) * dtype.itemsize))
-    lease = _Lease(len(block), np.uint8, block)
-    lease.block, lease.pool = block, _pool
+    size = _size_class(math.prod(shape) * dtype.itemsize)
+    if not _pool.arena.size:  # memory that is shared cannot be had
+        return np.ndarray(shape, dtype, _numpys(size))
+    start = _pool.take(size)
+    lease = _Lease(size, np.uint8, _pool.arena.map, start)
+    lease.start, lease.pool = start, _pool
     return np.ndarray(shape, dtype, lease)
 
 
@@ -212,13 +288,12 @@ def is_shared(array: np.ndarray) -> bool:
 
 def empty_cache() -> None:
     """Return the pool's free memory to the operating system."""
-    with _pool.lock:
-        _pool.shrink(0)
+    _pool.empty()
 
 
 def cached_bytes() -> int:
     """Bytes that lie free in the pool."""
-    return _pool.free_bytes
+    return _pool.free.total
 
 
 def used_bytes() -> int:
@@ -254,7 +329,7 @@ def _after_in_parent() -> None:
 def _after_in_child() -> None:
     global _pool
     try:
-        if _pool.arena.taken:
+        if _pool.arena.top:
             _pool.arena.make_private()
     except OSError as error:  # to go on would be to share what is not meant to be shared
         os.write(2, f"minigrad, in a forked process: {error}\n".encode())
