@@ -128,7 +128,7 @@ def test_backward_holds_few_gradients_at_once(monkeypatch: pytest.MonkeyPatch) -
     lambda params: optim.SGD(params, lr=0.01, momentum=0.9, weight_decay=1e-4),
     lambda params: optim.Adam(params, lr=1e-3),
 ], ids=["sgd", "adam"])
-def test_every_step_leaves_as_much_as_the_first(make: Any) -> None:
+def test_every_step_leaves_as_much_as_the_first_and_maps_no_more(make: Any) -> None:
     model = nn.Sequential(
         nn.Conv2d(1, 8, 5, padding=2), nn.ReLU(inplace=True), nn.LocalResponseNorm(5),
         nn.MaxPool2d(3, 2), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5),
@@ -136,14 +136,16 @@ def test_every_step_leaves_as_much_as_the_first(make: Any) -> None:
     )
     optimizer = make(model.parameters())
     images, labels = mg.randn(8, 1, 28, 28), mg.randint(0, 10, (8,))
-    left = []
+    left, mapped = [], []
     for _ in range(5):
         optimizer.zero_grad()
         loss = F.cross_entropy(model(images), labels)
         loss.backward()
         optimizer.step()
         left.append(array_bytes())
+        mapped.append(memory.arena().top)
     assert set(left[1:]) == {left[0]}
+    assert set(mapped[1:]) == {mapped[1]}  # a step after the second maps no new memory
 
 
 # --------------------------------------------------------------------------------------- the pool

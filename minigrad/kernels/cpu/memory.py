@@ -44,8 +44,7 @@ class Ranges:
         i = bisect.bisect_left(self.by_size, (size, 0))
         if i == len(self.by_size):
             return None
-        found, start = self.by_size[i]
-        self._remove(found, start)
+        found, start = self._remove(i)
         if found > size:
             self._add(found - size, start + size)
         return start
@@ -54,11 +53,9 @@ class Ranges:
         """Add a range."""
         before, after = self.start_of.get(start), self.size_at.get(start + size)
         if after is not None:
-            self._remove(after, start + size)
-            size += after
+            size += self._find_and_remove(after, start + size)
         if before is not None:
-            size += start - before
-            self._remove(start - before, before)
+            size += self._find_and_remove(start - before, before)
             start = before
         self._add(size, start)
 
@@ -66,7 +63,7 @@ class Ranges:
         """The start of the range that ends at `end`, or `end` itself."""
         start = self.start_of.get(end, end)
         if start < end:
-            self._remove(end - start, start)
+            self._find_and_remove(end - start, start)
         return start
 
     def _add(self, size: int, start: int) -> None:
@@ -74,10 +71,14 @@ class Ranges:
         self.size_at[start], self.start_of[start + size] = size, start
         self.total += size
 
-    def _remove(self, size: int, start: int) -> None:
-        del self.by_size[bisect.bisect_left(self.by_size, (size, start))]
+    def _find_and_remove(self, size: int, start: int) -> int:
+        return self._remove(bisect.bisect_left(self.by_size, (size, start)))[0]
+
+    def _remove(self, i: int) -> tuple[int, int]:
+        size, start = self.by_size.pop(i)
         del self.size_at[start], self.start_of[start + size]
         self.total -= size
+        return size, start
 
 
 class Arena:
@@ -164,7 +165,8 @@ class _Pool:
             MemoryError: there are not so many.
         """
         with self.lock:
-            self._sort_in()
+            if self.given:
+                self._sort_in()
             if size >= LARGE:
                 start = self._large(size)
             else:
@@ -212,7 +214,8 @@ class _Pool:
                 self.small[size].append(start)
             else:
                 self.free.give(start, size)
-        self._shrink(self.limit)
+        if self.free.total > self.limit:
+            self._shrink(self.limit)
 
     def _shrink(self, limit: int) -> None:
         """Hold at most `limit` bytes free: the largest ranges lose their ends."""
