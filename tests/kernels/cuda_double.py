@@ -27,6 +27,13 @@ class Double(types.ModuleType):
         self.library: ctypes.CDLL | None = None
         self.blocks: list[np.ndarray] = []
         self.largest_grid = 2**31 - 1
+        self.stream = types.SimpleNamespace(ptr=0)
+        self.cuda = types.SimpleNamespace(
+            runtime=types.SimpleNamespace(getDevice=lambda: 0),
+            Device=lambda: types.SimpleNamespace(compute_capability="90"),
+            get_current_stream=lambda: self.stream,
+            alloc=self.alloc,
+        )
 
     def __getattr__(self, name: str) -> object:
         return getattr(np, name)
@@ -37,6 +44,12 @@ class Double(types.ModuleType):
         block = np.full(math.prod(shape) * dtype.itemsize + 2 * self.GUARD, 0xFF, np.uint8)
         self.blocks.append(block)
         return block[self.GUARD : -self.GUARD].view(dtype).reshape(shape)
+
+    def alloc(self, size: int) -> object:
+        """Memory as CuPy's pool gives it: 512 bytes and their multiples."""
+        block = np.empty(size + 512, np.uint8)
+        address = block.ctypes.data
+        return types.SimpleNamespace(ptr=address + -address % 512, block=block)
 
     def ascontiguousarray(self, array: np.ndarray) -> np.ndarray:
         """A copy in such memory, so that reading beside it gives NaN."""
@@ -86,6 +99,23 @@ class Double(types.ModuleType):
             return ord("d"), ctypes.c_double(arg)
         assert arg is None, f"a kernel cannot take {arg!r}"
         return 0, ctypes.c_void_p(None)
+
+
+def compile_cublas(folder: Path) -> Path:
+    """What stands in for libcublas: `cublas_double.cpp`."""
+    library = folder / "libcublas.so"
+    source = Path(__file__).with_name("cublas_double.cpp")
+    command = ["g++", "-std=c++17", "-O3", "-shared", "-fPIC", str(source), "-o", str(library)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return library
+
+
+def use_cublas(package: types.ModuleType, library: Path) -> None:
+    """Let `kernels.cuda` load that library, and hand it the addresses of NumPy's arrays."""
+    package.cublas._path = lambda: str(library)
+    package.cublas._address = lambda array: array.ctypes.data
 
 
 def compile_for_the_cpu(source: str, names: list[str], folder: Path) -> ctypes.CDLL:
