@@ -49,6 +49,7 @@ def _switches() -> dict[str, Any]:
         "grad mode": mg.is_grad_enabled(),
         "anomaly mode": getattr(autograd._mode, "detect_anomaly", False),
         "threads": mg.get_num_threads(),
+        "float32": (mg.get_float32_matmul_precision(), mg.backends.cudnn.allow_tf32),
         "NumPy's global generator": _numpy_state(),
         "Python's global generator": hash(random.getstate()),
     }
