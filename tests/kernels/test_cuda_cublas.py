@@ -30,31 +30,31 @@ ROUNDING = {  # of one number, relative
 
 
 @pytest.fixture
-def gpu() -> SimpleNamespace:
+def cupy() -> SimpleNamespace:
     """What the binding asks CuPy for; a test may change it."""
-    gpu = SimpleNamespace(device=0, stream=0, capability="90", allocated=[])
+    cupy = SimpleNamespace(device=0, stream=0, capability="90", allocated=[])
 
     def alloc(size: int) -> SimpleNamespace:
-        gpu.allocated.append(size)
-        return SimpleNamespace(ptr=512 * len(gpu.allocated))
+        cupy.allocated.append(size)
+        return SimpleNamespace(ptr=512 * len(cupy.allocated))
 
-    gpu.cuda = SimpleNamespace(
-        runtime=SimpleNamespace(getDevice=lambda: gpu.device, runtimeGetVersion=lambda: 13000),
-        Device=lambda: SimpleNamespace(compute_capability=gpu.capability),
-        get_current_stream=lambda: SimpleNamespace(ptr=gpu.stream),
+    cupy.cuda = SimpleNamespace(
+        runtime=SimpleNamespace(getDevice=lambda: cupy.device, runtimeGetVersion=lambda: 13000),
+        Device=lambda: SimpleNamespace(compute_capability=cupy.capability),
+        get_current_stream=lambda: SimpleNamespace(ptr=cupy.stream),
         alloc=alloc,
     )
-    return gpu
+    return cupy
 
 
 @pytest.fixture
-def unbound(gpu, monkeypatch) -> ModuleType:
+def unbound(cupy, monkeypatch) -> ModuleType:
     """The binding, newly imported, so that it has no handle yet."""
     path = Path(minigrad.__file__).parent / "kernels/cuda/cublas.py"
     spec = importlib.util.spec_from_file_location("cublas_under_test", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "cupy", gpu)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
     spec.loader.exec_module(module)
     module._address = lambda array: array.ctypes.data
     return module
@@ -205,36 +205,36 @@ def multiply(cublas: ModuleType) -> None:
     cublas.gemm(np.ones((2, 2)), np.ones((2, 2)), np.ones((2, 2)))
 
 
-def test_the_workspace_is_set_after_each_change_of_the_stream_and_kept(cublas, gpu):
+def test_the_workspace_is_set_after_each_change_of_the_stream_and_kept(cublas, cupy):
     multiply(cublas)
     multiply(cublas)
     first = ["create", "math 16", "stream 0", "workspace 512 33554432", "gemm on 0", "gemm on 0"]
     assert journal(cublas) == first
-    gpu.stream = 77
+    cupy.stream = 77
     multiply(cublas)
-    gpu.stream = 0
+    cupy.stream = 0
     multiply(cublas)
-    gpu.stream = 77
+    cupy.stream = 77
     multiply(cublas)
     assert journal(cublas) == [
         "stream 77", "workspace 1024 33554432", "gemm on 77",
         "stream 0", "workspace 512 33554432", "gemm on 0",
         "stream 77", "workspace 1024 33554432", "gemm on 77",
     ]  # fmt: skip
-    assert gpu.allocated == [32 << 20, 32 << 20]  # one a stream: two may compute at once
+    assert cupy.allocated == [32 << 20, 32 << 20]  # one a stream: two may compute at once
 
 
-def test_the_workspace_is_smaller_before_hopper(cublas, gpu):
-    gpu.capability = "89"
+def test_the_workspace_is_smaller_before_hopper(cublas, cupy):
+    cupy.capability = "89"
     multiply(cublas)
     assert journal(cublas)[3] == f"workspace 512 {4 << 20}"
 
 
-def test_devices_and_threads_have_handles_of_their_own(cublas, gpu):
+def test_devices_and_threads_have_handles_of_their_own(cublas, cupy):
     multiply(cublas)
-    gpu.device = 1
+    cupy.device = 1
     multiply(cublas)
-    gpu.device = 0
+    cupy.device = 0
     multiply(cublas)
     assert journal(cublas).count("create") == 2
     journals = []
