@@ -311,9 +311,11 @@ def test_transposed_operands_are_not_copied(cuda, monkeypatch):
     check(cuda, "matmul", a[:, :, 1:3].swapaxes(1, 2), b[1, :4].T)
     for used_a, used_b, _ in products:
         assert np.may_share_memory(used_a.host, a) and np.may_share_memory(used_b.host, b)
-    scattered = numbers((4, 8), "float32").copy()[:, ::2]  # this one has to be
-    check(cuda, "matmul", scattered, scattered.T)
-    assert not np.may_share_memory(products[-1][0].host, scattered)
+    every_other, backward = numbers((4, 8), "float32").copy()[:, ::2], np.stack([b, b])[:, ::-1]
+    for scattered, other in ((every_other, every_other.T), (a[::-1], a[0].T), (backward, a)):
+        products.clear()  # these have to be
+        check(cuda, "matmul", scattered, other)
+        assert not np.may_share_memory(products[0][0].host, scattered)
 
 
 def test_products_are_captured(gpu):
