@@ -371,6 +371,21 @@ def test_convolution_by_image(cuda, dtype, column_bytes, monkeypatch):
     assert products[-1][2].dtype == ("float64" if dtype == "float64" else "float32")
 
 
+@pytest.mark.parametrize(
+    ("groups", "k", "places", "by_image"),
+    [
+        (1, 121, 54 * 54, True),  # AlexNet's first layer on grey images
+        (1, 363, 54 * 54, True),  # and on colour
+        (1, 363, 55 * 55, False),  # rows of 3025 numbers begin anywhere
+        (1, 2400, 26 * 26, False),  # its second: a sixth of the tiles would be empty
+        (2, 121, 54 * 54, False),
+    ],
+)
+def test_when_a_convolution_is_multiplied_by_image(package, groups, k, places, by_image):
+    weights = np.empty((groups, 96 // groups, k), np.float32)
+    assert package.conv._by_image(weights, places) == by_image
+
+
 def test_tf32_where_it_is_allowed(cuda, monkeypatch):
     a, x, w = numbers((8, 64), "float32"), numbers((2, 4, 6, 6), "float32"), None
     a, x = a + np.float32(1e-3), x + np.float32(1e-3)  # more bits than TF32 has
