@@ -13,7 +13,6 @@ anything runs on a GPU, or how fast. Only a GPU can.
 from __future__ import annotations
 
 import ctypes
-import importlib
 import inspect
 import math
 import re
@@ -29,52 +28,10 @@ import pytest
 
 import minigrad as mg
 from minigrad import kernels, nn, optim
-from minigrad.kernels import cpu, reference
-from tests.kernels.cuda_double import Double, compile_for_the_cpu
+from minigrad.kernels import cpu, precision, reference
 
 ARCHITECTURES = ("sm_80", "sm_89", "sm_90")
 TOLERANCE = {"float16": 2e-3, "float32": 2e-6, "float64": 1e-14}
-
-
-@pytest.fixture(scope="module")
-def package():
-    """`kernels.cuda`, imported with the double for CuPy, and forgotten afterwards."""
-    prefix = "minigrad.kernels.cuda"
-    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(prefix)}
-    attribute = vars(kernels).pop("cuda", None)
-    real, sys.modules["cupy"] = sys.modules.get("cupy"), Double()
-    try:
-        module = importlib.import_module(prefix)
-    finally:
-        sys.modules.pop("cupy")
-        if real is not None:
-            sys.modules["cupy"] = real
-    yield module
-    for name in [name for name in sys.modules if name.startswith(prefix)]:
-        del sys.modules[name]
-    sys.modules.update(before)
-    del kernels.cuda
-    if attribute is not None:
-        kernels.cuda = attribute
-
-
-@pytest.fixture(scope="module")
-def library(package, tmp_path_factory):
-    """All sources in one translation unit, compiled by g++ under the shim."""
-    if shutil.which("g++") is None:
-        pytest.skip("this machine has no g++ to compile the kernels for the CPU")
-    module = package.module
-    folder = tmp_path_factory.mktemp("cuda")
-    return compile_for_the_cpu(module.source(), module.name_expressions(), folder)
-
-
-@pytest.fixture
-def cuda(package, library):
-    """`kernels.cuda`, whose kernels run."""
-    double = package.module.cupy
-    double.library = library
-    yield package
-    double.blocks.clear()
 
 
 # --------------------------------------------------------------------------------- it computes
@@ -309,6 +266,150 @@ def test_matrix_products(cuda, dtype):
     check(cuda, "matmul", a[:0], b)
     check(cuda, "linear", a, w, numbers((6,), dtype))
     check(cuda, "linear", a[0, 0], w, None)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "calls"),  # shapes, and the outputs of the products that they take
+    [
+        ((4,), (4,), [(1, 1)]),
+        ((2, 3, 4, 5), (5, 6), [(24, 6)]),  # one matrix for all: the batch becomes rows
+        ((2, 3, 4, 5), (1, 1, 5, 6), [(24, 6)]),
+        ((4, 5), (2, 3, 5, 6), [(6, 4, 6)]),  # the other way round: a batch with one a
+        ((2, 3, 4, 5), (2, 3, 5, 6), [(6, 4, 6)]),
+        ((2, 1, 4, 5), (3, 5, 6), [(3, 4, 6)] * 2),  # no one stride: a loop, over the fewer
+        ((7, 1, 4, 5), (3, 5, 6), [(7, 4, 6)] * 3),
+        ((2, 1, 3, 4, 5), (2, 2, 1, 5, 6), [(3, 4, 6)] * 4),
+        ((0, 4, 5), (5, 6), []),
+        ((3, 4, 0), (0, 6), [(12, 6)]),
+        ((2, 1, 4, 0), (3, 0, 6), [(6, 4, 6)]),
+    ],
+)
+@dtypes
+def test_batches_of_products(cuda, monkeypatch, dtype, a, b, calls):
+    a, b = np.ascontiguousarray(numbers(a, dtype)), np.ascontiguousarray(numbers(b, dtype))
+    products = watch(monkeypatch, cuda)
+    check(cuda, "matmul", a, b)
+    assert [out.shape for *_, out in products] == calls
+
+
+def watch(monkeypatch, cuda) -> list[tuple]:
+    """The list of (a, b, out) with which `gemm` will be called."""
+    calls, gemm = [], cuda.cublas.gemm
+
+    def noting(a: Any, b: Any, out: Any, *args: Any, **options: Any) -> None:
+        calls.append((a, b, out))
+        gemm(a, b, out, *args, **options)
+
+    monkeypatch.setattr(cuda.cublas, "gemm", noting)
+    return calls
+
+
+def test_transposed_operands_are_not_copied(cuda, monkeypatch):
+    products = watch(monkeypatch, cuda)
+    a, b = numbers((3, 5, 4), "float32").copy(), numbers((3, 6, 5), "float32").copy()
+    check(cuda, "matmul", a.swapaxes(1, 2), b.swapaxes(1, 2))
+    check(cuda, "matmul", a[:, :, 1:3].swapaxes(1, 2), b[1, :4].T)
+    for used_a, used_b, _ in products:
+        assert np.may_share_memory(used_a.host, a) and np.may_share_memory(used_b.host, b)
+    every_other, backward = numbers((4, 8), "float32").copy()[:, ::2], np.stack([b, b])[:, ::-1]
+    for scattered, other in ((every_other, every_other.T), (a[::-1], a[0].T), (backward, a)):
+        products.clear()  # these have to be
+        check(cuda, "matmul", scattered, other)
+        assert not np.may_share_memory(products[0][0].host, scattered)
+
+
+def test_products_are_captured(gpu):
+    """Which CuPy's own calls of cuBLAS refuse; and none waits."""
+    net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 5)).to("cuda")
+    images = np.random.default_rng(0).standard_normal((3, 4, 2, 6, 6), np.float32)
+    x = mg.tensor(images[0], device="cuda", requires_grad=True)
+
+    def step() -> tuple:
+        y = net(x) @ net[3].weight
+        y.square().mean().backward()
+        gradients = [p.grad.array for p in (x, *net.parameters())]
+        for p in (x, *net.parameters()):
+            p.grad = None
+        return (y.array, *gradients)
+
+    step()
+    with gpu.cuda.Stream(non_blocking=True) as stream, gpu.no_waiting():
+        stream.begin_capture()
+        outputs = step()
+        graph = stream.end_capture()
+    for batch in images[1:]:
+        x.array.set(batch)
+        graph.launch()
+        for mine, right in zip(outputs, step(), strict=True):
+            np.testing.assert_array_equal(mine.get(), right.get())
+
+
+def test_integers_are_multiplied_by_cupy(cuda, monkeypatch):
+    products = watch(monkeypatch, cuda)
+    a = np.arange(6).reshape(2, 3)
+    assert np.array_equal(cuda.matmul(a, a.T), a @ a.T) and cuda.matmul(a > 2, a.T > 0).all() == 0
+    assert not products
+
+
+@pytest.mark.parametrize("column_bytes", [256 << 20, 5000])  # all images at once; two, then one
+@dtypes
+def test_convolution_by_image(cuda, dtype, column_bytes, monkeypatch):
+    """Where L is large beside K, as in a first layer, nothing is transposed and nothing copied."""
+    monkeypatch.setattr(cuda.conv, "COLUMN_BYTES", column_bytes)
+    monkeypatch.setattr(cuda.conv, "_channels_first", None)
+    monkeypatch.setattr(cuda.conv, "_unfold_matrix", None)
+    options = (2, 2), (1, 1, 1, 1), (1, 1), 1  # 16x16 images, 3x3 at every second pixel: 8x8
+    x, w = numbers((3, 1, 16, 16), dtype), numbers((5, 1, 3, 3), dtype) / 8
+    monkeypatch.setattr(cuda.conv, "TILE", 64)
+    products = watch(monkeypatch, cuda)
+    y = check(cuda, "conv2d", x, w, None, *options)
+    g = numbers(y.shape, dtype, seed=1) / 8
+    check(cuda, "conv2d_backward_input", g, w, x.shape, *options)
+    check(cuda, "conv2d_backward_weight", g, x, w.shape, *options)
+    shapes = {out.shape[1:] for *_, out in products}
+    assert shapes == {(5, 64), (9, 64), (5, 9)} and all(out.ndim == 3 for *_, out in products)
+    assert products[-1][2].dtype == ("float64" if dtype == "float64" else "float32")
+
+
+@pytest.mark.parametrize(
+    ("groups", "k", "places", "by_image"),
+    [
+        (1, 121, 54 * 54, True),  # AlexNet's first layer on grey images
+        (1, 363, 54 * 54, True),  # and on colour
+        (1, 363, 55 * 55, False),  # rows of 3025 numbers begin anywhere
+        (1, 2400, 26 * 26, False),  # its second: a sixth of the tiles would be empty
+        (2, 121, 54 * 54, False),
+    ],
+)
+def test_when_a_convolution_is_multiplied_by_image(package, groups, k, places, by_image):
+    weights = np.empty((groups, 96 // groups, k), np.float32)
+    assert package.conv._by_image(weights, places) == by_image
+
+
+def test_tf32_where_it_is_allowed(cuda, monkeypatch):
+    a, x, w = numbers((8, 64), "float32"), numbers((2, 4, 6, 6), "float32"), None
+    a, x = a + np.float32(1e-3), x + np.float32(1e-3)  # more bits than TF32 has
+    w = a[:4, :36].reshape(4, 4, 3, 3)
+    options = (1, 1), (0, 0, 0, 0), (1, 1), 1
+    calls = {
+        "matmul": lambda: cuda.matmul(a, a.T),
+        "linear": lambda: cuda.linear(a, a, None),
+        "conv2d": lambda: cuda.conv2d(x, w, None, *options),
+        "conv2d_backward_input": lambda: cuda.conv2d_backward_input(
+            x[:, :, 2:, 2:], w, x.shape, *options
+        ),
+        "conv2d_backward_weight": lambda: cuda.conv2d_backward_weight(
+            x[:, :, 2:, 2:], x, w.shape, *options
+        ),
+    }
+    exact = {name: call() for name, call in calls.items()}
+    for switch in (precision.matmul, precision.cudnn):
+        monkeypatch.setattr(switch, "allow_tf32", True)
+        for name, call in calls.items():
+            error = abs(call() - exact[name]).max() / abs(exact[name]).max()
+            allowed = name.startswith("conv") == (switch is precision.cudnn)
+            assert 1e-5 < error < 1e-3 if allowed else error == 0
+        monkeypatch.setattr(switch, "allow_tf32", False)
 
 
 @dtypes
