@@ -132,11 +132,11 @@ def test_unfold_and_fold(cuda, window, dtype):
     check(cuda, "fold", numbers(cols.shape, dtype), shape, *options)
 
 
-@pytest.mark.parametrize(("groups", "column_bytes"), [(1, 256 << 20), (2, 256 << 20), (2, 1)])
+@pytest.mark.parametrize(("groups", "work_bytes"), [(1, 256 << 20), (2, 256 << 20), (2, 1)])
 @windows
 @dtypes
-def test_conv2d(cuda, window, dtype, groups, column_bytes, monkeypatch):
-    monkeypatch.setattr(cuda.conv, "COLUMN_BYTES", column_bytes)  # all images at once; one by one
+def test_conv2d(cuda, window, dtype, groups, work_bytes, monkeypatch):
+    monkeypatch.setattr(cuda.memory, "WORK_BYTES", work_bytes)  # all images at once; one by one
     shape, kernel_size, *options = window
     x = numbers(shape, dtype) / shape[1]
     w, b = numbers((6, shape[1] // groups, *kernel_size), dtype) / 16, numbers((6,), dtype)

@@ -2,7 +2,7 @@
 
 This package is imported when the first CuPy array arrives, and not before. It is meant to be read
 beside `kernels/cpu`: `module.py` (how the sources become kernels), `common.cuh`, `columns.cu` and
-`conv.py`, then the others. No kernel uses atomics: every sum is gathered in a fixed order.
+`im2col.py`, then the others. No kernel uses atomics: every sum is gathered in a fixed order.
 
 How it was checked: nobody has run it on a GPU yet. The sources are compiled for three generations
 of GPUs without register spills, and the same sources, with the Python around them, run on the CPU
@@ -12,13 +12,14 @@ CuPy and cuBLAS themselves, races between warps, what the GPU does with memory, 
 """
 
 from minigrad.kernels.cuda.conv import (
-    conv2d, conv2d_backward_input, conv2d_backward_weight, fold, unfold,
+    conv2d, conv2d_backward_input, conv2d_backward_weight,
 )
 from minigrad.kernels.cuda.elementwise import (
     abs, add, ceil, copy, cos, div, dropout, exp, floor, floor_divide, fused, leaky_relu,
     leaky_relu_backward, log, maximum, minimum, mul, neg, normal_cdf, pow, relu, relu_backward,
     round, sigmoid, sigmoid_backward, sign, sin, sqrt, sub, tanh, tanh_backward, trunc, where,
 )
+from minigrad.kernels.cuda.im2col import fold, unfold
 from minigrad.kernels.cuda.index import index_add
 from minigrad.kernels.cuda.lrn import local_response_norm, local_response_norm_backward
 from minigrad.kernels.cuda.matmul import linear, matmul
