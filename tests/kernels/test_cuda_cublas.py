@@ -139,9 +139,8 @@ def test_batches_may_share_a_matrix_and_overlap(cublas):
     np.testing.assert_allclose(out, windows @ w)
     cublas.gemm(windows, np.broadcast_to(w, (6, 5, 3)), out, accumulate=True)  # stride 0
     np.testing.assert_allclose(out, 2 * (windows @ w))
-    backward = np.ascontiguousarray(windows)[::-1]  # a negative stride
-    cublas.gemm(w.T, backward.swapaxes(1, 2), out.swapaxes(1, 2))
-    np.testing.assert_allclose(out, backward @ w)
+    cublas.gemm(w.T, windows.swapaxes(1, 2), out.swapaxes(1, 2))
+    np.testing.assert_allclose(out, windows @ w)
     cublas.gemm(windows[:1], w, out[:1])  # a batch of one is one
     np.testing.assert_allclose(out[0], windows[0] @ w)
     assert [line.split(" on")[0] for line in journal(cublas)[4:]] == ["batch of 6"] * 3 + ["gemm"]
@@ -281,6 +280,9 @@ def test_strides_that_do_not_fit(cublas):
             views[i] = bad
             with pytest.raises(ValueError, match=rf"\[gemm\] {name}, of shape \(4, 4\), .*{why}; "):
                 cublas.gemm(*views)
+    backward = np.ones((3, 4, 4))[::-1]
+    with pytest.raises(ValueError, match=r"b, of .*: its batch runs backward, by \(-128,\)"):
+        cublas.gemm(good, backward, np.ones((3, 4, 4)))
     same_matrix = np.broadcast_to(good, (3, 4, 4))
     with pytest.raises(ValueError, match="the matrices of out lie upon each other"):
         cublas.gemm(good, good, same_matrix)

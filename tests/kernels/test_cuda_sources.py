@@ -311,9 +311,11 @@ def test_transposed_operands_are_not_copied(cuda, monkeypatch):
     check(cuda, "matmul", a[:, :, 1:3].swapaxes(1, 2), b[1, :4].T)
     for used_a, used_b, _ in products:
         assert np.may_share_memory(used_a.host, a) and np.may_share_memory(used_b.host, b)
-    scattered = numbers((4, 8), "float32").copy()[:, ::2]  # this one has to be
-    check(cuda, "matmul", scattered, scattered.T)
-    assert not np.may_share_memory(products[-1][0].host, scattered)
+    every_other, backward = numbers((4, 8), "float32").copy()[:, ::2], np.stack([b, b])[:, ::-1]
+    for scattered, other in ((every_other, every_other.T), (a[::-1], a[0].T), (backward, a)):
+        products.clear()  # these have to be
+        check(cuda, "matmul", scattered, other)
+        assert not np.may_share_memory(products[0][0].host, scattered)
 
 
 def test_products_are_captured(gpu):
@@ -367,6 +369,21 @@ def test_convolution_by_image(cuda, dtype, work_bytes, monkeypatch):
     shapes = {out.shape[1:] for *_, out in products}
     assert shapes == {(5, 64), (9, 64), (5, 9)} and all(out.ndim == 3 for *_, out in products)
     assert products[-1][2].dtype == ("float64" if dtype == "float64" else "float32")
+
+
+@pytest.mark.parametrize(
+    ("groups", "k", "places", "by_image"),
+    [
+        (1, 121, 54 * 54, True),  # AlexNet's first layer on grey images
+        (1, 363, 54 * 54, True),  # and on colour
+        (1, 363, 55 * 55, False),  # rows of 3025 numbers begin anywhere
+        (1, 2400, 26 * 26, False),  # its second: a sixth of the tiles would be empty
+        (2, 121, 54 * 54, False),
+    ],
+)
+def test_when_a_convolution_is_multiplied_by_image(package, groups, k, places, by_image):
+    weights = np.empty((groups, 96 // groups, k), np.float32)
+    assert package.im2col._by_image(weights, places) == by_image
 
 
 def test_tf32_where_it_is_allowed(cuda, monkeypatch):

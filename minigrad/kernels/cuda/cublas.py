@@ -40,7 +40,8 @@ def gemm(a: Any, b: Any, out: Any, accumulate: bool = False, tf32: bool = False)
     All three are views with two axes, or with a third before them, the batch; a or b may do
     without, and is then the same for the whole batch. `fits` says which views are taken: of the
     last two strides one is the size of an element and the other at least a row. The batch's stride
-    is free, and for a and b it may be 0 or less than a matrix. `out` must not overlap a or b.
+    is free but for its sign; for a and b it may be 0, or less than a matrix. `out` must not overlap
+    a or b.
 
     dtypes: float32, float64, float16 and bfloat16, one for a and b; out has the same, or float32
     where theirs has 16 bits. The sums are float32, or float64 for float64. `tf32` rounds float32
@@ -67,7 +68,7 @@ def gemm(a: Any, b: Any, out: Any, accumulate: bool = False, tf32: bool = False)
 
 
 def fits(view: Any) -> bool:
-    """Whether `gemm` takes this matrix, or batch of matrices, as it lies."""
+    """Whether `gemm` takes these matrices as they lie; any number of axes may come before them."""
     return not isinstance(_layout(view.shape, view.strides, view.dtype.itemsize), str)
 
 
@@ -136,6 +137,8 @@ def _layout(shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> _Lay
     rows, columns = shape[-2:]
     row, column = (stride // size for stride in strides[-2:])
     stride = strides[0] // size if len(shape) == 3 and shape[0] > 1 else 0
+    if any(step < 0 for step in strides[:-2]):
+        return f"its batch runs backward, by {strides[:-2]} bytes"
     if (columns <= 1 or column == 1) and (rows <= 1 or row >= columns):
         return _Layout(True, row if rows > 1 else max(columns, 1), stride)
     if (rows <= 1 or row == 1) and (columns <= 1 or column >= rows):
