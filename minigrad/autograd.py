@@ -119,11 +119,13 @@ class Function:
 
     Class attributes: `broadcasts` says that NumPy broadcasts the inputs, so that the engine sums
     their gradients back to the inputs' shapes; `is_view` says that the output may share the
-    memory of the first input.
+    memory of the first input; `widens` that arrays of 16-bit floats reach `forward` and `backward`
+    as float32 on the CPU, which has no arithmetic for them, and that what comes back is rounded.
     """
 
     broadcasts = False
     is_view = False
+    widens = True
 
     needs_input_grad: tuple[bool, ...] = ()
     edges: tuple[Any, ...] = ()  # for each input: its Function, the leaf Tensor itself, or None
@@ -180,10 +182,11 @@ class Function:
         fn.needs_input_grad = tuple(
             recording and isinstance(x, Tensor) and x.requires_grad for x in inputs
         )
+        half = any(x.dtype.itemsize == 2 for x in placed) and cls.widens and not cls.is_view
         with backend.use_device_of(placed[0] if placed else None):
-            result = fn.forward(*arrays, **options)
+            result = fn.forward(*map(backend.widened, arrays) if half else arrays, **options)
         first, *rest = result if isinstance(result, tuple) else (result,)
-        output = Tensor(first)
+        output = Tensor(backend.narrowed(first, arrays) if half else first)
         if cls.is_view and isinstance(inputs[0], Tensor):
             output._view_of(inputs[0])
         if any(fn.needs_input_grad) and dtypes.is_floating_point(output.dtype):
@@ -223,7 +226,7 @@ class Function:
         """`backward`, with what it returns checked against the inputs."""
         try:
             with backend.use_device_of(g):
-                result = self.backward(g)
+                result = self.backward(backend.widened(g) if self.widens else g)
                 result = result if isinstance(result, tuple) else (result,)
                 if len(result) != len(self._inputs):
                     raise RuntimeError(
@@ -246,6 +249,8 @@ class Function:
             raise RuntimeError(f"[{self.name()}] backward returned no gradient for input {i}")
         if self.broadcasts and gx.shape != shape:
             gx = _sum_to(gx, shape)
+        if dtypes.is_half(dtype):
+            gx = backend.cast(gx, dtype)
         if gx.shape != shape or gx.dtype != dtype:
             raise RuntimeError(
                 f"[{self.name()}] backward returned a gradient of shape {gx.shape} and dtype "

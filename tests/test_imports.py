@@ -30,7 +30,8 @@ FLOORS = [
     ["minigrad.nn", "minigrad.optim", "minigrad.utils"],
     ["alexnet"],
 ]
-HEAVY = {"cupy", "matplotlib", "PIL", "torch", "safetensors", "tqdm", "onnx", "onnxruntime"}
+HEAVY = {"cupy", "matplotlib", "PIL", "torch", "safetensors", "tqdm", "onnx", "onnxruntime",
+         "ml_dtypes"}
 
 
 def floor(module: str) -> int:
