@@ -24,7 +24,7 @@ from minigrad import backend, dtypes, kernels
 from minigrad.backend import Array
 from minigrad.tensor import Tensor
 
-_mode = threading.local()  # .grad_enabled, .detect_anomaly: each thread has its own
+_mode = threading.local()  # .grad_enabled, .detect_anomaly, .casts: each thread has its own
 
 
 def is_grad_enabled() -> bool:
@@ -91,6 +91,15 @@ def detect_anomaly() -> AbstractContextManager[None]:
     Slow: each operation records the stack. Source: PyTorch, `torch.autograd.detect_anomaly`.
     """
     return _switched("detect_anomaly", True)
+
+
+def casts() -> Any:
+    """What `amp.autocast` has switched on: casts an operation's inputs; None outside of it."""
+    return getattr(_mode, "casts", None)
+
+
+def set_casts(value: Any) -> None:
+    _mode.casts = value
 
 
 def watch_calls(watcher: Callable[..., None]) -> AbstractContextManager[None]:
@@ -174,6 +183,8 @@ class Function:
     def apply(cls, *inputs: Any, **options: Any) -> Any:
         """Run `forward` on the inputs' arrays, and record the operation if a gradient will flow."""
         fn = cls()
+        if cast := casts():
+            inputs = cast(cls.name(), inputs)
         arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
         placed = [x for x in arrays if hasattr(x, "dtype")]
         if any(type(x) is not np.ndarray for x in placed):

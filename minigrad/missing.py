@@ -48,7 +48,6 @@ RELATIVES = {
     "LongTensor": "tensor(..., dtype=int64)",
     "FloatTensor": "tensor(..., dtype=float32)",
     "Variable": "the Tensor itself",
-    **dict.fromkeys(("amp", "autocast", "GradScaler"), "float32: there is no mixed precision"),
     "jit": "the network itself, which runs as it is",
     "use_deterministic_algorithms": "manual_seed, which suffices: the algorithms are deterministic",
     "LBFGS": "Adam, SGD",

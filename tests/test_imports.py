@@ -26,7 +26,7 @@ FLOORS = [
     ["minigrad.kernels"],
     ["minigrad.tensor", "minigrad.autograd", "minigrad.operators", "minigrad.ops",
      "minigrad.creation", "minigrad.printing", "minigrad.gradcheck", "minigrad.cuda",
-     "minigrad.accelerator", "minigrad.backends"],
+     "minigrad.accelerator", "minigrad.backends", "minigrad.amp"],
     ["minigrad.nn", "minigrad.optim", "minigrad.utils"],
     ["alexnet"],
 ]

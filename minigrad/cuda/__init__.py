@@ -41,3 +41,6 @@ def manual_seed(seed: int) -> None:
 
 
 manual_seed_all = manual_seed
+
+
+from minigrad.cuda import amp  # noqa: E402 - the older spelling, at the end of what it is in

@@ -17,7 +17,7 @@ import numpy as np
 
 FILES = (
     "common.cuh", "columns.cu", "pool.cu", "lrn.cu", "norm.cu", "softmax.cu", "optim.cu",
-    "index.cu",
+    "amp.cu", "index.cu",
 )  # fmt: skip
 TYPES = {np.dtype("float16"): "Half", np.dtype("float32"): "float", np.dtype("float64"): "double"}
 CODES = {np.dtype("uint8"): "u8", np.dtype("uint16"): "u16"}  # of max-pooling
@@ -28,10 +28,10 @@ KERNELS = (
     "sum_over_channels", "batch_norm_stats", "batch_norm",
     "batch_norm_backward_sums", "batch_norm_backward",
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
-    "sgd_step", "adam_step", "add_sorted",
+    "sgd_step", "adam_step", "unscale", "add_sorted",
 )  # fmt: skip
 KERNELS_WITH_CODE = ("max_pool2d", "max_pool2d_backward")
-KERNELS_WITHOUT_TYPE = ("adam_rates", "write_numbers")
+KERNELS_WITHOUT_TYPE = ("adam_rates", "update_scale", "write_numbers")
 THREADS = 256  # a block, in every kernel; common.cuh says the same
 WARP = 32
 MAX_GRID_X, MAX_GRID_Y = 2**31 - 1, 65535
