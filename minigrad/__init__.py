@@ -80,6 +80,6 @@ __all__ = [
 ]
 
 explain_missing_names(
-    sys.modules[__name__], accelerator, amp, autograd, backends, cuda, cuda.amp, nn, nn.functional, nn.init,
-    nn.utils, optim, optim.lr_scheduler, utils, utils.data,
+    sys.modules[__name__], accelerator, amp, autograd, backends, cuda, cuda.amp, nn, nn.functional,
+    nn.init, nn.utils, optim, optim.lr_scheduler, utils, utils.data,
 )

@@ -98,8 +98,8 @@ def close(y: Tensor, truth: torch.Tensor, bound: float) -> None:
 
 
 def test_the_lists_are_pytorchs() -> None:
-    """What is float32 on CUDA alone, where there is none to ask: the table in torch.amp's manual."""
-    assert LOWER == {"Conv2d", "ConvTranspose2d", "Linear", "MatMul"}
+    """What is float32 on CUDA alone, which cannot be asked: the table in torch.amp's manual."""
+    assert {"Conv2d", "ConvTranspose2d", "Linear", "MatMul"} == LOWER
     assert SINGLE_ON["cuda"] - SINGLE_ON["cpu"] == {
         "CumSum", "Exp", "Log", "LogSoftmax", "LogSumExp", "Norm", "Pow", "Softmax", "Softplus",
         "Square", "Sum",

@@ -15,7 +15,7 @@ from minigrad import amp, nn, optim
 OPTIONS: dict[str, Any] = {
     "init_scale": 8.0, "growth_factor": 4.0, "backoff_factor": 0.25, "growth_interval": 2,
 }  # fmt: skip
-FACTORS = [1.0, 2.0, np.inf, 1.0, np.nan, 1.0, 0.5, 1.0, 1e38, 1.0]  # what the loss is multiplied by
+FACTORS = [1.0, 2.0, np.inf, 1.0, np.nan, 1.0, 0.5, 1.0, 1e38, 1.0]  # of the loss
 OPTIMIZERS = {
     "sgd": (lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
             lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)),

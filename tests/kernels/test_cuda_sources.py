@@ -165,12 +165,22 @@ def test_local_response_norm(cuda, dtype, shape, options):
 @dtypes
 def test_batch_norm(cuda, dtype, shape, affine, training):
     x, g = numbers(shape, dtype) + 3, numbers(shape, dtype, seed=1)
-    mean, var = check(cuda, "batch_norm_stats", x)
-    invstd = ((var + 1e-5) ** -0.5).astype(dtype)
-    w, b = (numbers((shape[1],), dtype), numbers((shape[1],), dtype, 1)) if affine else (None, None)
-    check(cuda, "batch_norm", x, mean, invstd, w, b)
-    check(cuda, "batch_norm_backward", g, x, mean, invstd, w, training)
-    close(cuda.sum_over_channels(g), cpu.sum_over_channels(g))
+    single = np.result_type(dtype, np.float32)  # of everything that there is one of a channel
+    x_wide, g_wide = x.astype(single), g.astype(single)
+    mean, var = reference.batch_norm_stats(x_wide)
+    invstd = (var + 1e-5) ** -0.5
+    w, b = (numbers((shape[1],), single, seed) if affine else None for seed in (0, 1))
+    y = reference.batch_norm(x_wide, mean, invstd, w, b).astype(dtype)
+    gx, gw, gb = reference.batch_norm_backward(g_wide, x_wide, mean, invstd, w, training)
+    for mine, right in (
+        *zip(cuda.batch_norm_stats(x), (mean, var), strict=True),
+        (cuda.batch_norm(x, mean, invstd, w, b), y),
+        *zip(cuda.batch_norm_backward(g, x, mean, invstd, w, training),
+             (gx.astype(dtype), gw, gb), strict=True),
+        (cuda.sum_over_channels(g), gb.astype(dtype)),
+    ):
+        assert mine.dtype == right.dtype and mine.shape == right.shape
+        close(mine, right)
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])

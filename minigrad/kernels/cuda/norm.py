@@ -1,7 +1,7 @@
 """Batch normalisation, and sums over a channel. The kernels, with the formulas, stand in `norm.cu`.
 
-The statistics are float32 inside the kernels where x is float16, and so are the sums of the
-backward; outside they have the dtype of x, as on the CPU.
+Where x has 16 bits, all that there is one of a channel is float32: the statistics, weight and bias,
+and their gradients.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import cupy
 import numpy as np
 
+from minigrad import dtypes
 from minigrad.kernels.cuda.module import block_shape, contiguous, kernel, launch_planes
 
 
@@ -19,7 +20,7 @@ def batch_norm_stats(x: Any) -> tuple[Any, Any]:
     """x (N, C, ...) -> mean (C,) and the biased variance (C,) of each channel."""
     mean, var = cupy.empty((2, x.shape[1]), _statistics_dtype(x))
     _launch_channels("batch_norm_stats", x, contiguous(x), mean, var)
-    return mean.astype(x.dtype, copy=False), var.astype(x.dtype, copy=False)
+    return mean, var
 
 
 def batch_norm(x: Any, mean: Any, invstd: Any, w: Any | None, b: Any | None) -> Any:
@@ -28,7 +29,7 @@ def batch_norm(x: Any, mean: Any, invstd: Any, w: Any | None, b: Any | None) -> 
     planes, pixels = x.shape[0] * x.shape[1], math.prod(x.shape[2:])
     launch_planes(
         kernel("batch_norm", x.dtype), planes, pixels,
-        contiguous(x), _statistic(mean, x), _statistic(invstd, x), _parameter(w), _parameter(b), y,
+        contiguous(x), *(_statistic(array, x) for array in (mean, invstd, w, b)), y,
         x.shape[1], planes, pixels,
     )  # fmt: skip
     return y
@@ -38,8 +39,8 @@ def batch_norm_backward(
     g: Any, x: Any, mean: Any, invstd: Any, w: Any | None, training: bool
 ) -> tuple[Any, Any, Any]:
     """(gx, gw, gb); with `training` also through the mean and the variance of the batch."""
-    g, x, w = contiguous(g), contiguous(x), _parameter(w)
-    mean, invstd = _statistic(mean, x), _statistic(invstd, x)
+    g, x = contiguous(g), contiguous(x)
+    mean, invstd, w = (_statistic(array, x) for array in (mean, invstd, w))
     gw, gb = cupy.empty((2, x.shape[1]), mean.dtype)
     _launch_channels("batch_norm_backward_sums", x, g, x, mean, invstd, gw, gb)
     gx = cupy.empty(x.shape, x.dtype)
@@ -49,7 +50,7 @@ def batch_norm_backward(
         kernel("batch_norm_backward", x.dtype), planes, pixels,
         g, x, mean, invstd, w, gw, gb, gx, x.shape[1], planes, pixels, share,
     )  # fmt: skip
-    return gx, gw.astype(x.dtype, copy=False), gb.astype(x.dtype, copy=False)
+    return gx, gw, gb
 
 
 def sum_over_channels(g: Any) -> Any:
@@ -68,12 +69,8 @@ def _launch_channels(name: str, x: Any, *args: Any) -> None:
 
 
 def _statistics_dtype(x: Any) -> np.dtype:
-    return np.result_type(x.dtype, np.float32)
+    return dtypes.accumulator(x.dtype)
 
 
-def _statistic(array: Any, x: Any) -> Any:
-    return contiguous(array.astype(_statistics_dtype(x), copy=False))
-
-
-def _parameter(array: Any | None) -> Any | None:
-    return None if array is None else contiguous(array)
+def _statistic(array: Any | None, x: Any) -> Any | None:
+    return None if array is None else contiguous(array.astype(_statistics_dtype(x), copy=False))
