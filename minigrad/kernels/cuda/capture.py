@@ -40,7 +40,8 @@ def before_launch(action: Callable[[], None]) -> None:
 @contextmanager
 def recorded() -> Iterator[list[Callable[[], None]]]:
     """A block whose launches are recorded; the actions to be called before they are repeated."""
-    _capture.actions = actions = []
+    actions: list[Callable[[], None]] = []
+    _capture.actions = actions
     try:
         yield actions
     finally:
