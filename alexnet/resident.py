@@ -16,7 +16,7 @@ import numpy as np
 import minigrad
 from alexnet.batches import Preparation, TrainingBatches
 from alexnet.transforms.batches import output_size, taps
-from minigrad import Tensor, kernels
+from minigrad import Tensor
 from minigrad.backend import Device
 
 
@@ -52,6 +52,7 @@ class Resident:
         self.tables = [there(table, np.int32) for table in tables]
         self.levels = [there(prepare.whole_mean(), np.float32), there(prepare.std, np.float32)]
         self.position = there([0], np.int64)
+        self.dtype = minigrad.float32  # of the batches
         self.choices: Tensor | None = None
         self.light: Tensor | None = None
 
@@ -70,13 +71,15 @@ class Resident:
         self.position.fill_(start)
 
     def batch(self, count: int) -> tuple[Tensor, Tensor]:
-        """The next images, float32 (count, 1, S, S), and their labels (count,)."""
+        """The next images (count, 1, S, S), and their labels (count,)."""
+        from minigrad.kernels.cuda.images import image_batch
+
         assert self.choices is not None
         arrays = (self.choices, self.position, *self.tables, *self.levels)
         choices, position, rows, columns, mean, std = (x.array for x in arrays)
-        images, labels = kernels.of(position).images.image_batch(
+        images, labels = image_batch(
             self.images.array, self.labels.array, choices, position, count, self.side, rows,
-            columns, mean, std, None if self.light is None else self.light.array,
+            columns, mean, std, None if self.light is None else self.light.array, self.dtype,
         )  # fmt: skip
         self.position.add_(count)
         return Tensor(images), Tensor(labels)
