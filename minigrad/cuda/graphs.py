@@ -250,17 +250,22 @@ def _detached(outputs: Any) -> Any:
 
 def _explained(name: str, error: Exception) -> str:
     """What could not be captured, where, and what to do."""
-    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    what, where = "the end of the capture", ""
-    for frame, line in frames[1:]:  # the first is the capture's own
-        file, owner = frame.f_code.co_filename, frame.f_locals.get("self")
-        if not os.path.abspath(file).startswith(PACKAGE + os.sep):
-            what, where = frame.f_code.co_name, f" ({os.path.basename(file)}, line {line})"
-        elif isinstance(owner, autograd.Function):
-            back = frame.f_code.co_name in ("_gradients", "backward")
-            what = f"the backward of {owner.name()}" if back else owner.name()
-        elif isinstance(owner, Tensor):
-            what = f"Tensor.{frame.f_code.co_name}"
+    frames = list(traceback.walk_tb(error.__traceback__))  # the first is the capture's own
+    ours = [os.path.abspath(f.f_code.co_filename).startswith(PACKAGE + os.sep) for f, _ in frames]
+    last = len(ours) - 1 - ours[::-1].index(True)
+    theirs = [frame for frame, mine in zip(frames[:last], ours, strict=False) if not mine]
+    what, where = "its end", ""
+    for frame, line in theirs[-1:] or frames[1:2]:
+        what, file = frame.f_code.co_name, os.path.basename(frame.f_code.co_filename)
+        where = f" ({file}, line {line})"
+    owners = [(frame.f_locals.get("self"), frame.f_code.co_name) for frame, _ in frames]
+    for owner, method in owners[last::-1]:
+        if isinstance(owner, autograd.Function):
+            back = "the backward of " * (method in ("_gradients", "backward"))
+            what = back + owner.name()
+            break
+        if isinstance(owner, Tensor):
+            what = f"Tensor.{method}"
     return (
         f"[cuda.graph] the step {name} cannot be captured: {what}{where} raised "
         f"{type(error).__name__}: {error}. A graph repeats what the GPU does and nothing else: in "
