@@ -127,7 +127,7 @@ class Double(types.ModuleType):
         pointers = (ctypes.c_void_p * len(places))(*places)
         arrays = [arg for arg in args if isinstance(arg, ndarray)]
         blocks = [Block.of(array.host) for array in arrays]
-        if any(array.dtype == np.uint64 for array in arrays):  # pointers, which lead anywhere
+        if any(has_pointers(arg) for arg in args):  # they may lead anywhere
             blocks = list(Block.alive.values())
             arrays = [ndarray(block[Block.GUARD : -Block.GUARD]) for block in blocks]
 
@@ -153,6 +153,13 @@ class Double(types.ModuleType):
             return ord("d"), ctypes.c_double(arg)
         assert arg is None, f"a kernel cannot take {arg!r}"
         return 0, ctypes.c_void_p(None)
+
+
+def has_pointers(arg: Any) -> bool:
+    """Whether the elements of an array, or the members of a struct, are pointers."""
+    return isinstance(arg, (ndarray, np.ndarray)) and any(
+        dtype.base == np.uint64 for dtype, *_ in (arg.dtype.fields or {"": [arg.dtype]}).values()
+    )
 
 
 class Functions:

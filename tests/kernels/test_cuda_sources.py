@@ -203,6 +203,33 @@ def test_any_grid_covers_the_array(cuda, monkeypatch):
     assert gx.tolist() == [667, 667, 666]
 
 
+# 70 parameters are more than one launch takes; one of them is two chunks long, one is empty.
+SHAPES = [(9, 70), (3,), (0, 2), (8193,), *[(2,)] * 66]
+
+
+def trained(module: types.ModuleType, name: str, dtype: str, options: list, skip: bool) -> list:
+    """All parameters, what the optimizer remembers, and its counts, after three steps."""
+    ps = [numbers(shape, dtype) for shape in SHAPES]
+    memory = [[np.zeros_like(p) for p in ps] for _ in range(2)]
+    steps, groups = [module.counter() for _ in ps], [i % 2 for i in range(len(ps))]
+    now = module.live(lambda: options)
+    for i in range(3):
+        gs = [numbers(p.shape, dtype, seed=i + 1) for p in ps]
+        flag = np.array(skip and i == 1, np.float32)
+        if name == "adam_step":
+            module.adam_step(ps, gs, *memory, steps, groups, now(), skip=flag)
+        else:
+            bufs = memory[0] if options[0][1] else [None] * len(ps)
+            module.sgd_step(ps, gs, bufs, [i == 0] * len(ps), groups, now(), skip=flag)
+    return [*ps, *memory[0], *memory[1], *steps]
+
+
+def both_train(cuda: types.ModuleType, name: str, dtype: str, options: list, skip: bool) -> None:
+    runs = [trained(module, name, dtype, options, skip) for module in (cuda, cpu)]
+    for mine, right in zip(*runs, strict=True):
+        close(mine, right)
+
+
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize(
     ("momentum", "dampening", "nesterov"),
@@ -210,33 +237,37 @@ def test_any_grid_covers_the_array(cuda, monkeypatch):
 )
 @dtypes
 def test_sgd_step(cuda, dtype, momentum, dampening, nesterov, weight_decay):
-    runs = []
-    for module in (cuda, cpu):
-        p = numbers((9, 70), dtype)
-        buf = np.zeros_like(p) if momentum else None
-        for i in range(3):
-            g = numbers(p.shape, dtype, seed=i + 1)
-            module.sgd_step(
-                p, g, buf, 0.1, momentum, dampening, weight_decay, nesterov, first=i == 0
-            )
-        runs.append((p, buf))
-    for mine, right in zip(*runs, strict=True):
-        assert right is None or close(mine, right) is None
+    options = [[lr, momentum, dampening, weight_decay, float(nesterov)] for lr in (0.1, 0.03)]
+    both_train(cuda, "sgd_step", dtype, options, skip=bool(weight_decay))
 
 
-@pytest.mark.parametrize("decoupled", [False, True])
+@pytest.mark.parametrize("decoupled", [0.0, 1.0])
 @dtypes
 def test_adam_step(cuda, dtype, decoupled):
-    runs = []
-    for module in (cuda, cpu):
-        p = numbers((9, 70), dtype)
-        m, v = np.zeros_like(p), np.zeros_like(p)
-        for i in range(3):
-            g = numbers(p.shape, dtype, seed=i + 1)
-            module.adam_step(p, g, m, v, i + 1, 0.1, 0.9, 0.99, 1e-3, 0.1, decoupled)
-        runs.append((p, m, v))
-    for mine, right in zip(*runs, strict=True):
-        close(mine, right)
+    options = [[lr, 0.9, 0.99, 1e-3, 0.1, decoupled] for lr in (0.1, 0.03)]
+    both_train(cuda, "adam_step", dtype, options, skip=bool(decoupled))
+
+
+def test_a_captured_step_follows_the_rates(cuda):
+    """A graph reads the rates from an array; what must be done before each launch writes them."""
+    rates = [[0.5] * 5 for _ in range(30)]  # more numbers than one launch takes
+    now = cuda.optim.live(lambda: rates)
+    with cuda.capture.recorded(), pytest.raises(RuntimeError, match="has run once"):
+        now()
+    array = now()
+    rates[29] = [0.25] * 5
+    with cuda.capture.recorded() as actions:
+        assert now() is array
+    assert (array == 0.5).all()  # nothing is written into a graph
+    for action in actions:
+        action()
+    assert (array == rates).all()
+    rates.append([1.0] * 5)
+    with pytest.raises(cuda.capture.Outdated):
+        actions[0]()
+    with pytest.raises(cuda.capture.Outdated):
+        del now
+        actions[0]()
 
 
 @pytest.mark.parametrize(
@@ -340,12 +371,15 @@ def parameters(function: Any) -> list[tuple]:
 
 
 def test_every_kernel_is_compiled_and_none_is_atomic(package):
-    code = re.sub(r"//.*", "", package.module.source())
+    module = package.module
+    code = re.sub(r"//.*", "", module.source())
     declared = re.findall(r"__global__ void (\w+)\(", code)
-    assert sorted(declared) == sorted(package.module.KERNELS + package.module.KERNELS_WITH_CODE)
+    assert sorted(declared) == sorted(
+        module.KERNELS + module.KERNELS_WITH_CODE + module.KERNELS_WITHOUT_TYPE
+    )
     assert "atomic" not in code
     folder = Path(package.__file__).parent
-    assert {path.name for path in folder.glob("*.cu*")} == set(package.module.FILES)
+    assert {path.name for path in folder.glob("*.cu*")} == set(module.FILES)
 
 
 # ---------------------------------------------------------------------------------- it compiles

@@ -26,7 +26,7 @@ from minigrad.kernels.cuda.memory import empty, zeros
 from minigrad.kernels.cuda.norm import (
     batch_norm, batch_norm_backward, batch_norm_stats, sum_over_channels,
 )
-from minigrad.kernels.cuda.optim import adam_step, sgd_step
+from minigrad.kernels.cuda.optim import adam_step, counter, live, sgd_step
 from minigrad.kernels.cuda.pool import (
     adaptive_avg_pool2d, adaptive_avg_pool2d_backward, avg_pool2d, avg_pool2d_backward, max_pool2d,
     max_pool2d_backward,

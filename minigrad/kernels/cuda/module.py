@@ -32,6 +32,7 @@ KERNELS = (
     "image_batch",
 )  # fmt: skip
 KERNELS_WITH_CODE = ("max_pool2d", "max_pool2d_backward")
+KERNELS_WITHOUT_TYPE = ("adam_rates", "write_numbers")
 THREADS = 256  # a block, in every kernel; common.cuh says the same
 WARP = 32
 MAX_GRID_X, MAX_GRID_Y = 2**31 - 1, 65535
@@ -47,7 +48,7 @@ def source() -> str:
 def name_expressions() -> list[str]:
     """Every kernel with every combination of types, as C++ names it."""
     names = [f"{kernel}<{t}>" for kernel in KERNELS for t in TYPES.values()]
-    return names + [
+    return [*names, *KERNELS_WITHOUT_TYPE] + [
         f"{kernel}<{t}, {code}>"
         for kernel in KERNELS_WITH_CODE
         for t in TYPES.values()
@@ -61,12 +62,15 @@ def _module() -> Any:
 
 
 @cache
-def kernel(name: str, dtype: np.dtype, code: np.dtype | None = None) -> Any:
-    """The kernel for arrays of `dtype`, and for max-pooling also the dtype of its codes.
+def kernel(name: str, dtype: np.dtype | None = None, code: np.dtype | None = None) -> Any:
+    """The kernel for arrays of `dtype`, and for max-pooling also the dtype of its codes; without
+    a `dtype` one that has no type.
 
     Raises:
         TypeError: there is no kernel for this dtype.
     """
+    if dtype is None:
+        return _module().get_function(name)
     if dtype not in TYPES:
         raise TypeError(f"[{name}] on CUDA takes float16, float32 or float64, got {dtype}")
     types = TYPES[dtype] if code is None else f"{TYPES[dtype]}, {CODES[code]}"
@@ -124,3 +128,8 @@ def window(
 def contiguous(array: Any) -> Any:
     """The array itself, or a C-contiguous copy: a kernel gets a pointer and knows no strides."""
     return array if array.flags.c_contiguous else cupy.ascontiguousarray(array)
+
+
+def address(array: Any) -> int:
+    """Where an array lies, for a kernel that gets many of them in a struct."""
+    return array.data.ptr
