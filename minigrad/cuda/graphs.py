@@ -93,30 +93,28 @@ class Graphed:
         if self.device.type == "cpu":
             return self.step(*inputs)
         with backend.cupy().cuda.Device(self.device.index):
+            from minigrad.kernels.cuda import capture
+
             placed = [self._placed(x) for x in inputs]
             signature = (autograd.is_grad_enabled(), *map(_kind, placed))
             if self.calls[signature] < WARM_UP:
                 self.calls[signature] += 1
                 return self._as_it_is(placed)
             key = signature, tuple(leaf.grad is None for leaf in self._parameters())
-            return self._repeated(key, placed)
-
-    def _repeated(self, key: Any, inputs: list[Any]) -> Any:
-        from minigrad.kernels.cuda.capture import Outdated
-
-        recording = self.recordings.get(key)
-        if recording is not None and recording.holds():
-            with suppress(Outdated):
-                return recording.launch(inputs)
-        self.recordings.pop(key, None)
-        if len(self.recordings) >= MOST:
-            warnings.warn(
-                f"[cuda.graph] {self.name} has {MOST} graphs for inputs of other shapes or "
-                "values: for this one it runs as it is. reset() forgets them", stacklevel=4,
-            )  # fmt: skip
-            return self._as_it_is(inputs)
-        self.recordings[key] = recording = self._captured(inputs)
-        return recording.launch(inputs)
+            recording = self.recordings.get(key)
+            if recording is None and len(self.recordings) >= MOST:
+                warnings.warn(
+                    f"[cuda.graph] {self.name} has {MOST} graphs for inputs of other shapes or "
+                    "values: for this one it runs as it is. reset() forgets them", stacklevel=2,
+                )  # fmt: skip
+                return self._as_it_is(placed)
+            if recording is None:
+                recording = self.recordings[key] = self._captured(placed)
+            if recording.holds():
+                with suppress(capture.Outdated):
+                    return recording.launch(placed)
+            del self.recordings[key]  # what was put in another's place may have to warm up, too
+            return self._as_it_is(placed)
 
     def _placed(self, x: Any) -> Any:
         """An input as the step gets it: a tensor on the device, without history, or a value."""

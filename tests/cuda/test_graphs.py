@@ -6,13 +6,16 @@ captured nothing happens, and a launch repeats what was recorded with what lies 
 
 from __future__ import annotations
 
+import copy
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import nn, optim
+from minigrad import backend, nn, optim
+from minigrad.backend import CPU
 from minigrad.cuda import graphs
 from minigrad.nn import functional as F
 
@@ -22,10 +25,10 @@ BATCHES = [np.random.default_rng(i).standard_normal((4, 3, 8, 8), "float32") for
 class Training:
     """A small network with its optimizer, and no matrix product, which is another's business."""
 
-    def __init__(self, zero: str = "none", **options: float) -> None:
+    def __init__(self, zero: str = "none", kind: type = optim.SGD, **options: Any) -> None:
         self.net = nn.BatchNorm2d(3).to("cuda")
-        options = {"lr": 0.1, "momentum": 0.9, **options}
-        self.optimizer = optim.SGD(self.net.parameters(), **options)
+        options = options or {"lr": 0.1, "momentum": 0.9}
+        self.optimizer = kind(self.net.parameters(), **options)
         self.zero = zero
 
     def step(self, x: mg.Tensor) -> dict[str, mg.Tensor]:
@@ -81,6 +84,35 @@ def test_a_graph_does_what_the_step_does(gpu, zero):
         gpu.cuda.Graph.launch = launch
     assert len(launched) == 16 - 2 - 2  # a short batch comes only twice, which is its warm-up
     assert len(set(launched)) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (optim.SGD, {"lr": 0.1}), (optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+        (optim.Adam, {"lr": 0.1}), (optim.AdamW, {"lr": 0.1}),
+    ],
+)  # fmt: skip
+def test_a_graph_follows_the_schedule_and_what_was_loaded(gpu, kind, options):
+    """The rate of each step, the count of steps, and a state that comes in between."""
+    both = eager, graphed = Training(kind=kind, **options), Training(kind=kind, **options)
+    schedules = [optim.lr_scheduler.ExponentialLR(t.optimizer, 0.7) for t in both]
+    step = mg.cuda.graph(graphed.step)
+    kept = []
+    for i, batch in enumerate(BATCHES):
+        if i == 6:
+            for training, state in zip(both, kept, strict=True):
+                training.optimizer.load_state_dict(state)
+        assert step(put(batch))["loss"].item() == eager.step(put(batch))["loss"].item()
+        same(graphed, eager)
+        for schedule in schedules:
+            schedule.step()
+        if i == 3:
+            kept = [copy.deepcopy(training.optimizer.state_dict()) for training in both]
+    states = [training.optimizer.state_dict()["state"] for training in both]
+    for mine, right in zip(*(state.values() for state in states), strict=True):
+        for name, value in right.items():
+            np.testing.assert_array_equal(backend.to_device(mine[name], CPU), value.get())
 
 
 def test_each_shape_has_its_graph_up_to_a_number(gpu, monkeypatch):
