@@ -156,6 +156,8 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     ten = "test ten crops of each image at the end: corners, centre, mirrored"
     flag("--ten-crop", ten, action=argparse.BooleanOptionalAction)
     add_device(parser)
+    once = "on a GPU, capture the training step once and then launch it as a whole"
+    flag("--graph", once, action=argparse.BooleanOptionalAction)
     add_run(flag)
     flag("--overfit-batch", "learn one batch by heart; writes nothing", action="store_true")
 

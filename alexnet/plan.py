@@ -50,6 +50,7 @@ def lines(config: Config, data: Splits, device_line: str) -> list[str]:
         f"training {config.model} on {on}, {counted(config.epochs, 'epoch')}",
         *recipe,
         *machine(device_line),
+        *graph(config, device_line),
         f"data      {data.source}",
         f"          {count}; {len(data.test_labels):,} test images{resized}",
         *steps(config, changes),
@@ -63,6 +64,15 @@ def machine(device_line: str) -> list[str]:
         f"device    {device_line}",
         f"threads   {minigrad.get_num_threads()}; BLAS {environment.blas()}",
     ]
+
+
+def graph(config: Config, device_line: str) -> list[str]:
+    """Whether a step is one launch, where that was asked for."""
+    if not config.graph:
+        return []
+    with_it = "a step is captured once, then launched as a whole"
+    without = "none: graphs need a GPU, and this run goes without"
+    return [f"graph     {with_it if device_line.startswith('cuda') else without}"]
 
 
 def steps(config: Config, changes: str) -> list[str]:

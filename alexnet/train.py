@@ -26,7 +26,9 @@ from alexnet.datasets import Splits
 from alexnet.errors import InputError, RunError
 from alexnet.evaluate import Evaluation, evaluate
 from alexnet.interrupt import Interruption, Stopped
+from alexnet.on_gpu import OnGpu
 from alexnet.paper import initialize
+from alexnet.resident import can_stay
 from alexnet.runs import Run
 from minigrad import Tensor, nn
 from minigrad.backend import CPU, Device
@@ -103,7 +105,7 @@ def resumed_run(args: argparse.Namespace, kind: type[C]) -> tuple[C, Run]:
     """
     run = Run.existing(args.resume)
     settings = given(args, kind)
-    extra = [name for name in settings if name not in ("data_dir", "device")]
+    extra = [name for name in settings if name not in ("data_dir", "device", "graph")]
     switches = ("full", "out", "dry_run", "overfit_batch")
     extra += [name for name in switches if getattr(args, name, None)]
     if extra:
@@ -195,6 +197,7 @@ class Trainer:
         self.epoch, self.step = 1, 0  # the epoch that is going on; how many steps of it are done
         self.sums = Sums()
         self.rows: list[dict[str, Any]] = []  # finished epochs, as in metrics.jsonl
+        self.on_gpu: OnGpu | None = None
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -223,6 +226,10 @@ class Trainer:
             self.seed()
         self.model.train()
         with Progress(self.label(), len(self.data.train_labels), self.sums.images) as progress:
+            if self.device != CPU and can_stay(self.data.train_images, self.prepare):
+                self.on_gpu = self.on_gpu or OnGpu(self)
+                self.on_gpu.epoch(progress, interruption)
+                return
             clock = time.perf_counter()
             for images, targets in self.batches.of_epoch(self.epoch, self.step):
                 lr = self.schedule.lr
@@ -237,13 +244,21 @@ class Trainer:
 
     def train_step(self, images: Tensor, targets: Tensor) -> tuple[float, int]:
         """Forward, backward, update. Returns the loss, and how many images were named rightly."""
-        logits, loss = scores_and_loss(self.model(images), targets)
+        logits, loss = self.forward(images, targets)
         if not math.isfinite(loss.item()):
             raise self.not_finite(images, loss.item())
+        self.update(loss)
+        return loss.item(), int((logits.detach().argmax(1) == targets).sum().item())
+
+    def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The scores and the loss."""
+        return scores_and_loss(self.model(images), targets)
+
+    def update(self, loss: Tensor) -> None:
+        """Backward and update."""
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return loss.item(), int((logits.detach().argmax(1) == targets).sum().item())
 
     def test(self, interruption: Interruption, ten_crop: bool = False) -> tuple[Evaluation, float]:
         """All test images, and the seconds that took."""

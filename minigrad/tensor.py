@@ -375,6 +375,9 @@ class Tensor(Operators):
         return self._inplace(ops.expand(ops.to(source, self.device, self.dtype), self.shape))
 
     def fill_(self, value: Any) -> Tensor:
+        if isinstance(value, (builtins.int, builtins.float)):  # made there, and not copied there
+            with backend.use_device_of(self.array):
+                value = Tensor(backend.array_module(self.array).full((), value))
         return self.copy_(value)
 
     def zero_(self) -> Tensor:

@@ -1,4 +1,5 @@
-"""Questions about GPUs, under PyTorch's names: `minigrad.cuda.is_available()`."""
+"""Questions about GPUs, under PyTorch's names: `minigrad.cuda.is_available()`; and `graph`, which
+makes one launch of a training step (`graphs.py`)."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from typing import Any
 
 from minigrad import backend
 from minigrad.backend import Device
+from minigrad.cuda.graphs import graph as graph
 
 
 def is_available() -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 
 FILES = (
     "common.cuh", "columns.cu", "pool.cu", "lrn.cu", "norm.cu", "softmax.cu", "optim.cu",
-    "amp.cu", "index.cu",
+    "amp.cu", "index.cu", "images.cu",
 )  # fmt: skip
 TYPES = {np.dtype("float16"): "Half", np.dtype("float32"): "float", np.dtype("float64"): "double"}
 CODES = {np.dtype("uint8"): "u8", np.dtype("uint16"): "u16"}  # of max-pooling
@@ -29,6 +29,7 @@ KERNELS = (
     "batch_norm_backward_sums", "batch_norm_backward",
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
     "sgd_step", "adam_step", "unscale", "add_sorted",
+    "image_batch",
 )  # fmt: skip
 KERNELS_WITH_CODE = ("max_pool2d", "max_pool2d_backward")
 KERNELS_WITHOUT_TYPE = ("adam_rates", "update_scale", "write_numbers")
