@@ -14,6 +14,7 @@ from alexnet.console import counted, duration
 from alexnet.datasets import Splits
 from alexnet.environment import STAND_IN
 from alexnet.evaluate import Evaluation
+from alexnet.precision import Precision
 from alexnet.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ PIXELS = {
 }
 
 
-def lines(config: Config, data: Splits, device_line: str) -> list[str]:
+def lines(config: Config, data: Splits, device_line: str, precision: Precision) -> list[str]:
     """What is about to happen. The first line names a stand-in for what it is."""
     on = STAND_IN if data.stand_in else "Fashion-MNIST"
     chosen = f", as many of each class, chosen by seed {config.seed}"
@@ -50,6 +51,7 @@ def lines(config: Config, data: Splits, device_line: str) -> list[str]:
         f"training {config.model} on {on}, {counted(config.epochs, 'epoch')}",
         *recipe,
         *machine(device_line),
+        f"precision {precision}",
         *graph(config, device_line),
         f"data      {data.source}",
         f"          {count}; {len(data.test_labels):,} test images{resized}",

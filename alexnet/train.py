@@ -28,6 +28,7 @@ from alexnet.evaluate import Evaluation, evaluate
 from alexnet.interrupt import Interruption, Stopped
 from alexnet.on_gpu import OnGpu
 from alexnet.paper import initialize
+from alexnet.precision import Precision
 from alexnet.resident import can_stay
 from alexnet.runs import Run
 from minigrad import Tensor, nn
@@ -60,9 +61,9 @@ def command(args: argparse.Namespace) -> int:
         initialize(model)
     side = config.resize or data.train_images.shape[1]
     table = layers.table(layers.trace_or_explain(model, config.model, (1, side, side)))
-    say(*plan.lines(config, data, device_line), "", *table, "")
-
     trainer = Trainer(config, data, model.to(device), device, run)
+    say(*plan.lines(config, data, device_line, trainer.precision), "", *table, "")
+
     if args.overfit_batch:
         return checks.overfit_batch(trainer)
     if args.dry_run:
@@ -192,6 +193,7 @@ class Trainer:
         self.batches = TrainingBatches(
             data, self.prepare, config.batch_size, config.augment, config.seed, config.lighting
         )
+        self.precision = Precision(config.precision, device)
         self.optimizer = make_optimizer(config, model)
         self.schedule = Schedule(config, self.optimizer, self.batches.steps())
         self.epoch, self.step = 1, 0  # the epoch that is going on; how many steps of it are done
@@ -252,13 +254,16 @@ class Trainer:
 
     def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The scores and the loss."""
-        return scores_and_loss(self.model(images), targets)
+        with self.precision.forward():
+            return scores_and_loss(self.model(images), targets)
 
     def update(self, loss: Tensor) -> None:
         """Backward and update."""
+        scaler = self.precision.scaler  # which does nothing but in fp16
         self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        scaler.scale(loss).backward()
+        scaler.step(self.optimizer)
+        scaler.update()
 
     def test(self, interruption: Interruption, ten_crop: bool = False) -> tuple[Evaluation, float]:
         """All test images, and the seconds that took."""
@@ -344,7 +349,8 @@ class Trainer:
 
     def not_finite(self, images: Tensor, loss: float) -> RunError:
         """The error for a loss that is no number: where that began, what was kept, what to try."""
-        where = layers.first_not_finite(self.model, images) or "no layer, but the loss itself"
+        with self.precision.forward():
+            where = layers.first_not_finite(self.model, images) or "no layer, but the loss itself"
         if self.rows and self.run.last.is_file():
             kept = f"{self.run.last} of epoch {self.rows[-1]['epoch']} is kept"
         else:
@@ -352,6 +358,7 @@ class Trainer:
         return RunError(
             f"the loss became {loss} in epoch {self.epoch} after step {self.step}: {where}; "
             f"{kept}. Try a smaller --lr (it was {self.config.lr:g})"
+            f"{', or --precision bf16' if self.precision.name == 'fp16' else ''}"
         )
 
     # -- stopping and going on --------------------------------------------------------------
@@ -383,6 +390,7 @@ class Trainer:
             "sums": asdict(self.sums),
             "rows": self.rows,
             "schedule": self.schedule.state_dict(),
+            "scaler": self.precision.scaler.state_dict(),
             "rng": minigrad.get_rng_state() if self.device == CPU else None,
         }
         checkpoint.save_snapshot(self.run.snapshot, self.model, self.optimizer, state)
@@ -397,6 +405,7 @@ class Trainer:
         self.epoch, self.step, self.rows = state["epoch"], state["step"], state["rows"]
         self.sums = Sums(**state["sums"])
         self.schedule.load_state_dict(state["schedule"])
+        self.precision.scaler.load_state_dict(state["scaler"])
         if state["rng"] is not None and self.device == CPU:
             minigrad.set_rng_state(state["rng"])
         else:

@@ -86,7 +86,7 @@ def in_single(*devices: str) -> Callable[[Callable[..., Any]], Callable[..., Any
         def called(input: Tensor, *args: Any, **options: Any) -> Any:
             casts = autograd.casts()
             if casts and casts.dtype_on(input) is not None and input.device.type in devices:
-                input, *args = map(_single, (input, *args))
+                input, args = _single(input), tuple(map(_single, args))
                 options = {name: _single(value) for name, value in options.items()}
             return function(input, *args, **options)
 
