@@ -164,9 +164,10 @@ class _Generators:
     def make(self, device: Device) -> Any:
         if device.type == "cpu":
             return np.random.default_rng(self.seed)
-        module = cupy()
-        with module.cuda.Device(device.index):
-            return module.random.default_rng(self.seed)
+        with cupy().cuda.Device(device.index):
+            from minigrad.kernels.cuda.random import Generator
+
+            return Generator(self.seed)
 
 
 _generators = _Generators()
@@ -201,7 +202,9 @@ def manual_seed(seed: int) -> None:
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"manual_seed expects an integer of at least 0, got {seed!r}")
     _generators.seed = int(seed)
-    _generators.by_device.clear()
+    _generators.by_device.pop("cpu", None)
+    for generator in _generators.by_device.values():  # the GPUs': graphs go on drawing from them
+        generator.manual_seed(_generators.seed)
 
 
 def initial_seed() -> int:

@@ -54,7 +54,6 @@ class Double(types.ModuleType):
                 deviceSynchronize=lambda: wait("deviceSynchronize()"),
             ),
         )  # fmt: skip
-        self.random = types.SimpleNamespace(default_rng=Generator)
         self.linalg = Functions(np.linalg)
 
     def __getattr__(self, name: str) -> Any:
@@ -187,19 +186,6 @@ def on_device(value: Any) -> Any:
     return function
 
 
-class Generator:
-    """`cupy.random.Generator`, as far as CuPy has it."""
-
-    METHODS = ("integers", "random", "standard_normal", "uniform")
-
-    def __init__(self, seed: int) -> None:
-        self.host = np.random.default_rng(seed)
-
-    def __getattr__(self, name: str) -> Any:
-        assert name in self.METHODS, f"CuPy's generators have no {name}()"
-        return functools.partial(call, getattr(self.host, name))
-
-
 def erfc(x: ndarray) -> ndarray:
     return call(lambda x: np.vectorize(math.erfc, otypes=[np.result_type(x, "f4")])(x), x)
 
@@ -308,10 +294,6 @@ class OnHost:
 
 
 def lent(value: Any) -> Any:
-    if isinstance(value, np.random.Generator):
-        generator = Generator(0)
-        generator.host = value
-        return generator
     if isinstance(value, (tuple, list)):
         return type(value)(map(lent, value))
     return ndarray(value) if isinstance(value, np.ndarray) else value

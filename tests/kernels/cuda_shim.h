@@ -8,6 +8,7 @@
 #include <ucontext.h>
 
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <string>
@@ -21,10 +22,13 @@
 struct Dim3 { unsigned x, y, z; };
 static Dim3 gridDim, blockDim, blockIdx, threadIdx;
 
-using std::exp, std::log, std::max, std::min, std::pow, std::sqrt;
+using std::cos, std::exp, std::log, std::max, std::min, std::pow, std::sin, std::sqrt;
 inline float max(float a, float b) { return std::fmax(a, b); }
 inline double max(double a, double b) { return std::fmax(a, b); }
 template <typename A> A rsqrt(A x) { return 1 / sqrt(x); }
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    return (unsigned __int128)a * b >> 64;
+}
 inline float infinity() { return INFINITY; }
 
 struct Half {  // IEEE float16, rounded to nearest even as the GPU does
@@ -43,6 +47,22 @@ struct Half {  // IEEE float16, rounded to nearest even as the GPU does
         float size = exponent == 31 ? (fraction ? NAN : INFINITY)
                    : exponent ? std::ldexp(1024.f + fraction, exponent - 25) : fraction * 0x1p-24f;
         return bits >> 15 ? -size : size;
+    }
+};
+
+struct Bfloat16 {  // the upper half of a float32, rounded to nearest even as the GPU does
+    unsigned short bits;
+    Bfloat16() = default;
+    Bfloat16(float value) {
+        unsigned word;
+        std::memcpy(&word, &value, 4);
+        bits = value != value ? 0x7fff : (word + 0x7fff + (word >> 16 & 1)) >> 16;
+    }
+    operator float() const {
+        unsigned word = bits << 16;
+        float value;
+        std::memcpy(&value, &word, 4);
+        return value;
     }
 };
 
