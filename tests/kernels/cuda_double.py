@@ -82,17 +82,17 @@ class Double(types.ModuleType):
         return self.array(x, dtype, copy=False)
 
     def ascontiguousarray(self, array: ndarray) -> ndarray:
-        return call(np.ascontiguousarray, array)
+        return array if array.flags.c_contiguous else call(np.copy, array, "C")
 
     @staticmethod
     def asnumpy(array: ndarray) -> np.ndarray:
         return array.get()
 
-    def argsort(self, array: ndarray, axis: int = -1) -> ndarray:
-        return array.argsort(axis)
+    def argsort(self, array: ndarray, axis: int = -1, kind: str = "stable") -> ndarray:
+        return call(np.argsort, array, axis, kind=kind)
 
-    def sort(self, array: ndarray, axis: int = -1) -> ndarray:
-        return call(np.sort, array, axis, kind="stable")
+    def sort(self, array: ndarray, axis: int = -1, kind: str = "stable") -> ndarray:
+        return call(np.sort, array, axis, kind=kind)
 
     def where(self, condition: Any, *choices: Any) -> Any:
         return call(np.where, condition, *choices) if choices else condition.nonzero()
