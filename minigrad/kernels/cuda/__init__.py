@@ -11,6 +11,7 @@ under a C++ shim and a stand-in for CuPy made of NumPy, and are compared with `k
 CuPy and cuBLAS themselves, races between warps, what the GPU does with memory, or speed.
 """
 
+from minigrad.kernels.cuda import loss
 from minigrad.kernels.cuda.conv import (
     conv2d, conv2d_backward_input, conv2d_backward_weight, fold, unfold,
 )
