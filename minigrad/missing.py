@@ -47,6 +47,7 @@ RELATIVES = {
     "FloatTensor": "tensor(..., dtype=float32)",
     "Variable": "the Tensor itself",
     **dict.fromkeys(("amp", "autocast", "GradScaler"), "float32: there is no mixed precision"),
+    **dict.fromkeys(("CUDAGraph", "make_graphed_callables"), "cuda.graph(step)"),
     "jit": "the network itself, which runs as it is",
     "use_deterministic_algorithms": "manual_seed, which suffices: the algorithms are deterministic",
     "LBFGS": "Adam, SGD",
