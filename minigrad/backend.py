@@ -162,14 +162,11 @@ class _Generators:
         return self.by_device[str(device)]
 
     def make(self, device: Device) -> Any:
-        if device.type == "cpu":
-            return np.random.default_rng(self.seed)
-        with cupy().cuda.Device(device.index):
-            from minigrad.kernels.cuda.random import Generator
-
-            return Generator(self.seed)
+        with nullcontext() if device.type == "cpu" else cupy().cuda.Device(device.index):
+            return generators[device.type](self.seed)
 
 
+generators: dict[str, Any] = {"cpu": np.random.default_rng}  # `kernels` adds "cuda"
 _generators = _Generators()
 _generators.seed = int(np.random.SeedSequence().generate_state(1)[0])  # unseeded runs differ
 

@@ -17,7 +17,7 @@ import numpy as np
 
 FILES = (
     "common.cuh", "columns.cu", "pool.cu", "lrn.cu", "norm.cu", "softmax.cu", "optim.cu",
-    "index.cu", "random.cu",
+    "index.cu", "random.cu", "loss.cu",
 )  # fmt: skip
 TYPES = {  # by the dtype's name: bfloat16 is no dtype of NumPy's own
     "float16": "Half", "bfloat16": "Bfloat16", "float32": "float", "float64": "double",
@@ -31,6 +31,7 @@ KERNELS = (
     "batch_norm_backward_sums", "batch_norm_backward",
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
     "sgd_step", "adam_step", "add_sorted", "random_uniform", "random_normal", "dropout",
+    "cross_entropy", "cross_entropy_sums", "cross_entropy_backward",
 )  # fmt: skip
 KERNELS_WITH_CODE = ("max_pool2d", "max_pool2d_backward")
 KERNELS_WITHOUT_TYPE = (
