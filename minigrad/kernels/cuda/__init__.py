@@ -12,7 +12,6 @@ under a C++ shim, with stand-ins for CuPy and cuBLAS, and are compared with `ker
 CuPy and cuBLAS themselves, races between warps, what the GPU does with memory, or speed.
 """
 
-from minigrad.kernels.cuda import loss
 from minigrad.kernels.cuda.conv import (
     conv2d, conv2d_backward_input, conv2d_backward_weight, fold, unfold,
 )

@@ -11,8 +11,8 @@ from minigrad.nn.functional.activation import (
 from minigrad.nn.functional.conv import conv_transpose2d
 from minigrad.nn.functional.dropout import dropout1d, dropout2d
 from minigrad.nn.functional.loss import (
-    binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy,
-    cross_entropy_and_hits, huber_loss, kl_div, l1_loss, mse_loss, nll_loss, smooth_l1_loss,
+    binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, huber_loss, kl_div,
+    l1_loss, mse_loss, nll_loss, smooth_l1_loss,
 )
 from minigrad.nn.functional.norm import (
     group_norm, instance_norm, layer_norm, local_response_norm, normalize,

@@ -1,6 +1,7 @@
-"""Softmax and cross-entropy in one pass. The kernels, with the formulas, stand in `loss.cu`.
+"""What only a GPU has: operations that follow each other, as one pass over memory.
 
-The CPU has no such kernel: there, log-softmax and the likelihood are two small arrays in cache.
+On the CPU what one leaves is in cache when the next begins. The kernels, with the formulas, stand
+in `loss.cu`; what calls them in `minigrad/nn/functional/fused.py`.
 """
 
 from __future__ import annotations
