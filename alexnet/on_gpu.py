@@ -12,6 +12,8 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 import minigrad
 from alexnet.console import Progress
 from alexnet.interrupt import Interruption, Stopped
@@ -54,7 +56,7 @@ class OnGpu:
         t = self.trainer
         size, total, steps = t.config.batch_size, len(t.data.train_labels), t.batches.steps()
         self.images.begin(*choices_of_epoch(t.batches, t.epoch), start=t.step * size)
-        self.sums.copy_(Tensor([t.sums.loss, t.sums.right]))
+        self.sums.copy_(Tensor(np.array([t.sums.loss, t.sums.right])))
         clock, seen = time.perf_counter(), 0
         while t.step < steps:
             count, lr = min(size, total - t.step * size), t.schedule.lr

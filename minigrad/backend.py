@@ -182,13 +182,11 @@ class _Generators:
         return self.by_device[str(device)]
 
     def make(self, device: Device) -> Any:
-        if device.type == "cpu":
-            return np.random.default_rng(self.seed)
-        module = cupy()
-        with module.cuda.Device(device.index):
-            return module.random.default_rng(self.seed)
+        with nullcontext() if device.type == "cpu" else cupy().cuda.Device(device.index):
+            return generators[device.type](self.seed)
 
 
+generators: dict[str, Any] = {"cpu": np.random.default_rng}  # `kernels` adds "cuda"
 _generators = _Generators()
 _generators.seed = int(np.random.SeedSequence().generate_state(1)[0])  # unseeded runs differ
 
@@ -221,7 +219,9 @@ def manual_seed(seed: int) -> None:
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"manual_seed expects an integer of at least 0, got {seed!r}")
     _generators.seed = int(seed)
-    _generators.by_device.clear()
+    _generators.by_device.pop("cpu", None)
+    for generator in _generators.by_device.values():  # the GPUs': graphs go on drawing from them
+        generator.manual_seed(_generators.seed)
 
 
 def initial_seed() -> int:

@@ -48,6 +48,7 @@ RELATIVES = {
     "LongTensor": "tensor(..., dtype=int64)",
     "FloatTensor": "tensor(..., dtype=float32)",
     "Variable": "the Tensor itself",
+    **dict.fromkeys(("CUDAGraph", "make_graphed_callables"), "cuda.graph(step)"),
     "jit": "the network itself, which runs as it is",
     "use_deterministic_algorithms": "manual_seed, which suffices: the algorithms are deterministic",
     "LBFGS": "Adam, SGD",

@@ -22,7 +22,7 @@ from minigrad.tensor import Tensor
 
 # Functions by name. Functions of `nn.functional` that are composed of others have `in_single`.
 LOWER = frozenset({"Conv2d", "ConvTranspose2d", "Linear", "MatMul"})
-SINGLE = frozenset({"BCELoss", "LocalResponseNorm", "NLLLoss", "Prod"})
+SINGLE = frozenset({"BCELoss", "LocalResponseNorm", "NLLLoss", "Prod", "SoftmaxCrossEntropy"})
 SINGLE_ON = {
     "cpu": SINGLE | {"Nuclear"},
     "cuda": SINGLE | {

@@ -28,9 +28,9 @@ prepared = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def splits() -> datasets.Splits:
-    images, labels = drawn.draw(23, train=True)
+    images, labels = drawn.draw(9, train=True)
     return datasets.Splits(
-        name="drawn", train_images=images, train_labels=labels, train_indices=np.arange(23),
+        name="drawn", train_images=images, train_labels=labels, train_indices=np.arange(9),
         test_images=images, test_labels=labels, classes=datasets.CLASSES, mean=drawn.MEAN,
         std=drawn.STD, source="a few drawn images", stand_in=True,
     )  # fmt: skip
@@ -39,10 +39,10 @@ def splits() -> datasets.Splits:
 @prepared
 def test_batches_are_the_cpus(gpu, splits, prepare, augment, lighting):
     """All of an epoch, the short last batch, too, from its beginning and from its second step."""
-    batches = TrainingBatches(splits, prepare, 10, augment, seed=3, lighting=lighting)
+    batches = TrainingBatches(splits, prepare, 4, augment, seed=3, lighting=lighting)
     images = Resident(splits.train_images, splits.train_labels, prepare, GPU)
     for epoch, start in ((1, 0), (2, 0), (2, 1)):
-        images.begin(*choices_of_epoch(batches, epoch), start=start * 10)
+        images.begin(*choices_of_epoch(batches, epoch), start=start * 4)
         expected = list(batches.of_epoch(epoch, start))
         assert len(expected) == 3 - start
         for x, y in expected:
@@ -57,7 +57,7 @@ def test_batches_are_the_cpus(gpu, splits, prepare, augment, lighting):
 def test_a_test_shows_what_it_shows_on_the_cpu(gpu, splits, prepare, augment, lighting):
     for ten_crop in sorted({False, prepare.ten_crop}):
         there, here = (
-            list(resident.views(splits.test_images, prepare, device, 9, ten_crop))
+            list(resident.views(splits.test_images, prepare, device, 4, ten_crop))
             for device in (GPU, CPU)
         )
         assert [len(views) for views in there] == [10 if ten_crop else 1] * 3

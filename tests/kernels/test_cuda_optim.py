@@ -1,4 +1,4 @@
-"""A captured step of an optimizer goes on as the step itself would: rates and counts are live."""
+"""A captured step of an optimizer goes on as the step would: its rates and counts are live."""
 
 from __future__ import annotations
 

@@ -7,10 +7,10 @@ from minigrad.kernels.cpu.conv import (
     conv2d, conv2d_backward_input, conv2d_backward_weight,
 )
 from minigrad.kernels.cpu.elementwise import (
-    abs, add, ceil, copy, cos, div, dropout, exp, floor, floor_divide, fused, index_add, leaky_relu,
-    leaky_relu_backward, log, maximum, minimum, mul, neg, normal_cdf, pow, relu, relu_backward,
-    round, sigmoid, sigmoid_backward, sign, sin, sqrt, sub, sum_over_channels, tanh, tanh_backward,
-    trunc, where,
+    abs, add, ceil, copy, cos, div, dropout, dropout_backward, exp, floor, floor_divide, fused,
+    index_add, leaky_relu, leaky_relu_backward, log, maximum, minimum, mul, neg, normal_cdf, pow,
+    relu, relu_backward, round, sigmoid, sigmoid_backward, sign, sin, sqrt, sub, sum_over_channels,
+    tanh, tanh_backward, trunc, where,
 )
 from minigrad.kernels.cpu.im2col import fold, unfold
 from minigrad.kernels.cpu.lrn import local_response_norm, local_response_norm_backward

@@ -272,6 +272,11 @@ def dropout(x: np.ndarray, p: float, generator: np.random.Generator) -> Any:
     return _run(step, (x, mask), x.dtype, blocked=True), mask
 
 
+def dropout_backward(g: np.ndarray, mask: np.ndarray, p: float) -> np.ndarray:
+    """g mask / (1 - p)."""
+    return mul(mul(g, mask), 1.0 / (1.0 - p))
+
+
 def index_add(gx: np.ndarray, index: Any, g: np.ndarray) -> None:
     """gx[index] += g, where an element that `index` names k times receives k terms.
 

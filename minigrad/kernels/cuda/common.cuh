@@ -1,13 +1,15 @@
 // What every kernel file shares: scalar types, the walk over an array, and the sliding window.
 //
-// A kernel is a template over T, the type in memory (float, double or Half), and computes in
-// Acc<T>: float where T is Half, T itself otherwise. Arrays are C-contiguous. Every scalar argument
+// A kernel is a template over T, the type in memory (float, double, Half or Bfloat16), and computes
+// in Acc<T>: float where T has 16 bits, T itself otherwise. Arrays are C-contiguous. Every scalar argument
 // is a long long or a double, which is what CuPy makes of a Python int or float: nothing has to be
 // wrapped, and nothing can be cut in half on the way. No header is included: NVRTC alone suffices.
 
 typedef long long i64;  // for what may exceed 2^31: whole arrays. Inside one plane an int will do.
 typedef unsigned char u8;
 typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
 
 #ifndef MINIGRAD_CPU_SHIM  // tests/kernels/cuda_shim.h brings its own of these, for the CPU
 __device__ inline float infinity() { return __int_as_float(0x7f800000); }
@@ -21,10 +23,17 @@ struct Half {  // IEEE float16, only ever loaded and stored
         return value;
     }
 };
+struct Bfloat16 {  // the upper half of a float32
+    u16 bits;
+    Bfloat16() = default;
+    __device__ Bfloat16(float value) { asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value)); }
+    __device__ operator float() const { return __int_as_float(bits << 16); }
+};
 #endif
 
 template <typename T> struct Accumulator { typedef T type; };
 template <> struct Accumulator<Half> { typedef float type; };
+template <> struct Accumulator<Bfloat16> { typedef float type; };
 template <typename T> using Acc = typename Accumulator<T>::type;
 
 const int THREADS = 256;  // a block's threads, in every kernel; module.py says the same

@@ -95,12 +95,3 @@ def normal_cdf(x: Any) -> Any:
     from cupyx.scipy.special import erfc
 
     return (erfc(x * -math.sqrt(0.5)) * 0.5).astype(x.dtype, copy=False)  # it widens float16
-
-
-def dropout(x: Any, p: float, generator: Any) -> tuple[Any, Any]:
-    """(x mask / (1 - p), mask): each element is kept with probability 1 - p.
-
-    `generator` is a `cupy.random.Generator`; which elements fall differs from the CPU's.
-    """
-    mask = generator.random(x.shape, dtype=np.float32) >= p
-    return x * (1.0 / (1.0 - p)) * mask, mask

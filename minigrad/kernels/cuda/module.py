@@ -17,9 +17,11 @@ import numpy as np
 
 FILES = (
     "common.cuh", "columns.cu", "pool.cu", "lrn.cu", "norm.cu", "softmax.cu", "optim.cu",
-    "amp.cu", "index.cu", "images.cu",
+    "amp.cu", "index.cu", "random.cu", "loss.cu", "images.cu",
 )  # fmt: skip
-TYPES = {np.dtype("float16"): "Half", np.dtype("float32"): "float", np.dtype("float64"): "double"}
+TYPES = {  # by the dtype's name: bfloat16 is no dtype of NumPy's own
+    "float16": "Half", "bfloat16": "Bfloat16", "float32": "float", "float64": "double",
+}  # fmt: skip
 CODES = {np.dtype("uint8"): "u8", np.dtype("uint16"): "u16"}  # of max-pooling
 KERNELS = (
     "im2col", "col2im",
@@ -28,11 +30,15 @@ KERNELS = (
     "sum_over_channels", "batch_norm_stats", "batch_norm",
     "batch_norm_backward_sums", "batch_norm_backward",
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
-    "sgd_step", "adam_step", "unscale", "add_sorted",
+    "sgd_step", "adam_step", "unscale", "add_sorted", "random_uniform", "random_normal", "dropout",
+    "cross_entropy", "cross_entropy_sums", "cross_entropy_backward",
     "image_batch",
 )  # fmt: skip
 KERNELS_WITH_CODE = ("max_pool2d", "max_pool2d_backward")
-KERNELS_WITHOUT_TYPE = ("adam_rates", "update_scale", "write_numbers")
+KERNELS_WITHOUT_TYPE = (
+    "adam_rates", "update_scale", "write_numbers", "seed_numbers", "take_numbers", "random_bits",
+    "random_integers",
+)  # fmt: skip
 THREADS = 256  # a block, in every kernel; common.cuh says the same
 WARP = 32
 MAX_GRID_X, MAX_GRID_Y = 2**31 - 1, 65535
@@ -71,9 +77,9 @@ def kernel(name: str, dtype: np.dtype | None = None, code: np.dtype | None = Non
     """
     if dtype is None:
         return _module().get_function(name)
-    if dtype not in TYPES:
-        raise TypeError(f"[{name}] on CUDA takes float16, float32 or float64, got {dtype}")
-    types = TYPES[dtype] if code is None else f"{TYPES[dtype]}, {CODES[code]}"
+    if dtype.name not in TYPES:
+        raise TypeError(f"[{name}] on CUDA takes {', '.join(TYPES)}, got {dtype}")
+    types = TYPES[dtype.name] if code is None else f"{TYPES[dtype.name]}, {CODES[code]}"
     return _module().get_function(f"{name}<{types}>")
 
 

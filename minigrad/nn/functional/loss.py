@@ -2,7 +2,7 @@
 
 Most are built from elementwise operations, and autograd differentiates them. Cross-entropy is
 log-softmax followed by `nll_loss`, the negative log-likelihood of the right class; the Functions
-are in `ops/loss.py`.
+are in `ops/loss.py`, and what does both at once on a GPU in `fused.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from minigrad import ops
 from minigrad.amp.autocast_mode import in_single
 from minigrad.kernels.geometry import ShapeError
 from minigrad.nn.functional.activation import hardtanh, softplus
-from minigrad.ops.loss import BCELoss, _check_reduction
+from minigrad.nn.functional.fused import SoftmaxCrossEntropy
+from minigrad.ops.loss import BCELoss, _check_classes, _check_reduction
 from minigrad.tensor import Tensor
 
 
@@ -65,6 +66,9 @@ def cross_entropy(
         raise ValueError(f"[cross_entropy] label_smoothing must be in 0..1, got {label_smoothing}")
     if not input.ndim:
         raise ShapeError("[cross_entropy] input needs a dimension of classes, got shape ()")
+    plain = weight is None and not label_smoothing and reduction != "none"
+    if input.is_cuda and input.ndim == 2 and plain and not target.is_floating_point():
+        return _fused(input, target, ignore_index, reduction == "mean")[0]
     channel = 0 if input.ndim == 1 else 1
     logp = ops.log_softmax(input, channel)
     if target.shape == input.shape and target.is_floating_point():
@@ -82,6 +86,22 @@ def cross_entropy(
         counted = kept if weight is None else weight[target * kept.long()] * kept
         soft = ops.sum(soft) / ops.sum(counted.to(input.dtype))
     return hard * (1.0 - label_smoothing) + soft * (label_smoothing / input.shape[channel])
+
+
+def cross_entropy_and_hits(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """`cross_entropy`, and how many of the highest scores are the target's: int64, of shape ().
+
+    Shapes: input (N, C), target (N,). On a GPU it is one pass over the scores, and nobody waits.
+    """
+    if input.is_cuda and input.ndim == 2:
+        return _fused(input, target, -100, mean=True)
+    hits = ops.sum(ops.argmax(input.detach(), 1) == target)
+    return cross_entropy(input, target), hits
+
+
+def _fused(input: Tensor, target: Tensor, ignore_index: int, mean: bool) -> tuple[Tensor, Tensor]:
+    _check_classes("cross_entropy", input, target, ignore_index)
+    return SoftmaxCrossEntropy.apply(input, target, ignore_index=ignore_index, mean=mean)
 
 
 def _probabilities(
