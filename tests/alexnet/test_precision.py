@@ -12,7 +12,7 @@ from alexnet import checkpoint, datasets, drawn, models, report
 from alexnet.__main__ import main
 from alexnet.precision import PRECISIONS, Precision
 from alexnet.train import scores_and_loss
-from minigrad import Tensor, nn
+from minigrad import Tensor, backends, nn
 from minigrad.backend import CPU
 from tests.alexnet.test_train import FLAGS, metrics, stop_after
 
@@ -53,14 +53,10 @@ def test_the_error_of_each_precision() -> None:
             assert least < error < most, (name, error)
 
 
-@pytest.mark.parametrize(
-    ("model", "side", "name", "most"),
-    [("resnet18", 32, "bf16", 0.3), ("googlenet", 32, "fp16", 0.1)],
-)
-def test_other_networks_run_in_16_bits(model: str, side: int, name: str, most: float) -> None:
-    """Deep ones magnify each rounding, in float32 too; what is asked for is that nothing breaks."""
-    (truth, _), (scores, gradients) = (of(model, side, p, np.float32) for p in ("fp32", name))
-    assert 1e-5 < np.linalg.norm(scores - truth) / np.linalg.norm(truth) < most
+def test_a_deep_network_runs_in_16_bits() -> None:
+    """It magnifies each rounding, in float32 too; what is asked for is that nothing breaks."""
+    (truth, _), (scores, gradients) = (of("resnet18", 32, p, np.float32) for p in ("fp32", "bf16"))
+    assert 1e-3 < np.linalg.norm(scores - truth) / np.linalg.norm(truth) < 0.3
     assert np.isfinite(gradients).all() and gradients.any()
 
 
@@ -119,6 +115,22 @@ def test_tf32_needs_a_gpu(alexnet_train, tmp_path, capsys):
         "or add --device cuda\n"
     )
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_on_a_gpu(gpu, alexnet_train, tmp_path, capsys, monkeypatch):
+    """On its double: --graph changes no bit of a run in fp16, and tf32 says what it is."""
+    for switches in (backends.cuda.matmul, backends.cudnn):
+        monkeypatch.setattr(switches, "allow_tf32", False)
+    flags = ["--model", "lenet5", "--epochs", "1", "--device", "cuda"]
+    for more in ([], ["--graph"]):
+        out = ["--out", f"run{len(more)}", "--precision", "fp16"]
+        assert alexnet_train(*flags, *out, *more) == 0
+    assert "precision fp16: products of float16, 11 bits, the loss" in capsys.readouterr().out
+    hashes = {checkpoint.sha256(tmp_path / f"run{i}" / "last.safetensors") for i in (0, 1)}
+    assert len(hashes) == 1
+    assert alexnet_train(*flags, "--precision", "tf32", "--dry-run") == 0
+    assert "precision tf32: products of TF32, 11 bits, in the tests, too" in capsys.readouterr().out
+    assert backends.cuda.matmul.allow_tf32 and backends.cudnn.allow_tf32
 
 
 def test_bf16_without_ml_dtypes_says_what_to_install(alexnet_train, capsys, monkeypatch):

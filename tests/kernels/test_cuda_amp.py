@@ -53,37 +53,89 @@ def network() -> nn.Module:
     )
 
 
-def train(device: str, factors: list[float], forbid: object) -> tuple[list[np.ndarray], dict]:
-    """Some steps in float16 with a GradScaler; the weights and the scaler's state."""
-    rng = np.random.default_rng(1)
-    x = Tensor(rng.standard_normal((8, 1, 8, 8)).astype(np.float32)).to(device)
-    t = Tensor(rng.integers(0, 3, 8)).to(device)
-    net = network().to(device)
-    optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
-    scaler = amp.GradScaler(device, init_scale=16.0, growth_interval=2)
-    factors_there = [Tensor(np.float32(f)).to(device) for f in factors]
-    for factor in factors_there:
-        with forbid():
-            optimizer.zero_grad()
-            with mg.autocast(device, dtype=mg.float16):
-                y = net(x)
-                loss = F.cross_entropy(y, t) * factor
-            scaler.scale(loss).backward()
-            scaler.step(optimizer)
-            scaler.update()
-        assert y.dtype == mg.float16 and loss.dtype == mg.float32
-    return [p.detach().cpu().numpy() for p in net.state_dict().values()], scaler.state_dict()
+class Training:
+    """Steps in 16 bits with a GradScaler, each with a factor of the loss."""
+
+    def __init__(self, device: str, half: str = "float16") -> None:
+        rng, self.device, self.half = np.random.default_rng(1), device, getattr(mg, half)
+        self.x = Tensor(rng.standard_normal((8, 1, 8, 8)).astype(np.float32)).to(device)
+        self.t = Tensor(rng.integers(0, 3, 8)).to(device)
+        self.net = network().to(device)
+        self.optimizer = optim.SGD(self.net.parameters(), lr=0.1, momentum=0.9)
+        self.scaler = amp.GradScaler(device, init_scale=16.0, growth_interval=2)
+
+    def step(self, factor: Tensor) -> Tensor:
+        self.optimizer.zero_grad()
+        with mg.autocast(self.device, dtype=self.half):
+            y = self.net(self.x)
+            loss = F.cross_entropy(y, self.t) * factor
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        assert y.dtype == self.half and loss.dtype == mg.float32
+        return loss
+
+    def factors(self) -> list[Tensor]:
+        """Also such as make gradients that are not finite."""
+        factors = [1.0, 1.0, 1.0, 1.0, np.inf, 1.0, np.nan, 1.0, 1.0]
+        return [Tensor(np.float32(factor)).to(self.device) for factor in factors]
+
+    def weights(self) -> list[np.ndarray]:
+        return [x.detach().cpu().numpy() for x in self.net.state_dict().values()]
 
 
-def test_a_step_in_float16_waits_for_nothing(gpu) -> None:
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_a_step_in_16_bits_waits_for_nothing(gpu, half: str) -> None:
     """Steps with an infinite loss are skipped, without that anybody looks whether they are."""
-    factors = [1.0, 1.0, np.inf, 1.0, np.nan, 1.0, 1.0]
-    mine, state = train("cuda", factors, gpu.no_waiting)
-    right, expected = train("cpu", factors, gpu.no_waiting)
-    assert state == expected
-    for a, b in zip(mine, right, strict=True):
+    mine, right = Training("cuda", half), Training("cpu", half)
+    for a, b in zip(mine.factors(), right.factors(), strict=True):
+        with gpu.no_waiting():
+            mine.step(a)
+        right.step(b)
+    assert mine.scaler.state_dict() == right.scaler.state_dict()
+    for a, b in zip(mine.weights(), right.weights(), strict=True):
         assert a.dtype == b.dtype
-        np.testing.assert_allclose(a, b, rtol=0, atol=5e-3)
+        np.testing.assert_allclose(a, b, rtol=0, atol=5e-3 if half == "float16" else 4e-2)
+
+
+def test_a_graph_scales_and_skips_as_the_step_does(gpu) -> None:
+    """Scale, count and the number that says whether to skip are read where they lie."""
+    eager, graphed = Training("cuda"), Training("cuda")
+    step = mg.cuda.graph(graphed.step)
+    for a, b in zip(eager.factors(), graphed.factors(), strict=True):
+        np.testing.assert_array_equal(step(b).item(), eager.step(a).item())
+        for mine, right in zip(graphed.weights(), eager.weights(), strict=True):
+            np.testing.assert_array_equal(mine, right)
+    assert graphed.scaler.state_dict() == eager.scaler.state_dict()
+    assert len(step.recordings) == 1
+
+
+def test_the_error_of_each_precision(gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores and gradients beside float64: not more than the digits explain, and not less."""
+    rng = np.random.default_rng(2)
+    images, targets = rng.standard_normal((8, 1, 8, 8)), rng.integers(0, 3, 8)
+
+    def found(device: str, dtype: np.dtype, half: np.dtype | None) -> np.ndarray:
+        net, x, t = network().to(dtype).to(device), Tensor(images.astype(dtype)), Tensor(targets)
+        with mg.autocast(device, half, enabled=half is not None):
+            y = net(x.to(device))
+            loss = F.cross_entropy(y, t.to(device))
+        loss.backward()
+        parts = [y.detach(), *(p.grad for p in net.parameters())]
+        return np.concatenate([p.double().cpu().numpy().ravel() for p in parts])
+
+    exact = found("cpu", mg.float64, None)
+
+    def error(half: np.dtype | None = None) -> float:
+        difference = found("cuda", mg.float32, half) - exact
+        return float(np.linalg.norm(difference) / np.linalg.norm(exact))
+
+    assert 1e-9 < error() < 2e-6
+    assert 1e-5 < error(mg.float16) < 5e-3
+    assert 3e-4 < error(mg.bfloat16) < 4e-2
+    monkeypatch.setattr(mg.backends.cuda.matmul, "allow_tf32", True)
+    monkeypatch.setattr(mg.backends.cudnn, "allow_tf32", True)
+    assert 1e-5 < error() < 5e-3
 
 
 def test_the_dtypes_of_cuda(gpu) -> None:
