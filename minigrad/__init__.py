@@ -14,9 +14,7 @@ import sys
 
 from minigrad.tensor import Size, Tensor  # isort: skip
 from minigrad import accelerator, amp, autograd, backends, cuda, nn, optim, utils
-from minigrad.amp import (
-    autocast, get_autocast_dtype, is_autocast_available, is_autocast_enabled,
-)
+from minigrad.amp import autocast, get_autocast_dtype, is_autocast_available, is_autocast_enabled
 from minigrad.autograd import (
     Function, detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled,
 )
