@@ -11,27 +11,38 @@
 // Bytes (T elements): forward reads x, writes y (+ one code an output); backward reads g (+ codes),
 // writes gx. An input pixel of a 3x3/2 pool is read up to 4 times, but from cache.
 
+template <typename A> struct Maximum {
+    A value;
+    int where;  // kh*KW + kw, or -1 where the whole window lies in the padding
+};
+
+template <typename T>
+__device__ Maximum<Acc<T>> window_maximum(const T* image, int place, const Window& w) {
+    int top = place / w.OW * w.SH - w.top, left = place % w.OW * w.SW - w.left;
+    Acc<T> best = -infinity();
+    int where = -1;
+    for (int kh = 0; kh < w.KH; ++kh) {
+        for (int kw = 0; kw < w.KW; ++kw) {
+            int ih = top + kh * w.DH, iw = left + kw * w.DW;
+            if (ih < 0 || ih >= w.H || iw < 0 || iw >= w.W) continue;
+            Acc<T> value = image[ih * w.W + iw];
+            if (value > best || value != value || where < 0) {
+                best = value;
+                where = kh * w.KW + kw;
+            }
+        }
+    }
+    return {best, where};
+}
+
 template <typename T, typename Code>
 __global__ void max_pool2d(const T* x, T* y, Code* code, Window w, i64 planes) {
     for (i64 plane = first_plane(); plane < planes; plane += plane_step()) {
         const T* image = x + plane * w.H * w.W;
         for (int place = first_pixel(); place < w.OH * w.OW; place += pixel_step()) {
-            int top = place / w.OW * w.SH - w.top, left = place % w.OW * w.SW - w.left;
-            Acc<T> best = -infinity();
-            int where = -1;
-            for (int kh = 0; kh < w.KH; ++kh) {
-                for (int kw = 0; kw < w.KW; ++kw) {
-                    int ih = top + kh * w.DH, iw = left + kw * w.DW;
-                    if (ih < 0 || ih >= w.H || iw < 0 || iw >= w.W) continue;
-                    Acc<T> value = image[ih * w.W + iw];
-                    if (value > best || value != value || where < 0) {
-                        best = value;
-                        where = kh * w.KW + kw;
-                    }
-                }
-            }
-            y[plane * w.OH * w.OW + place] = best;
-            if (code) code[plane * w.OH * w.OW + place] = where < 0 ? 0 : where;
+            Maximum<Acc<T>> found = window_maximum(image, place, w);
+            y[plane * w.OH * w.OW + place] = found.value;
+            if (code) code[plane * w.OH * w.OW + place] = max(found.where, 0);
         }
     }
 }
