@@ -58,12 +58,28 @@ def test_the_code_is_a_byte_and_names_the_dead(gpu):
     assert gb.tolist() == [1]
 
 
+@pytest.mark.parametrize("shape", [(5, 7), (2, 3, 4, 5), (40, 2, 3, 3), (0, 3), (70, 40)])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_bias_and_relu(gpu, dtype, shape):
+    x, b, g = values(shape, dtype, 0), values(shape[1:2], dtype, 1), values(shape, dtype, 2)
+    ours = [mg.tensor(v, device="cuda", requires_grad=True) for v in (x, b)]
+    y = fused.bias_relu(*ours)
+    y.backward(mg.tensor(g, device="cuda"))
+    right = np.maximum(x + b.reshape(-1, *[1] * (len(shape) - 2)), 0)
+    gx = g * (right > 0)
+    np.testing.assert_array_equal(y.detach().cpu().numpy(), right)
+    np.testing.assert_array_equal(ours[0].grad.cpu().numpy(), gx)
+    gb = gx.astype("float64").sum(axis=(0, *range(2, len(shape)))).astype(dtype)
+    np.testing.assert_array_equal(ours[1].grad.cpu().numpy(), gb)
+
+
 def net() -> nn.Sequential:
     mg.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2),
         nn.Conv2d(4, 5, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(5, 6, 1, bias=False), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(6, 3),
+        nn.MaxPool2d(2), nn.Conv2d(6, 6, 1), nn.ReLU(), nn.Flatten(), nn.Linear(6, 9), nn.ReLU(),
+        nn.Linear(9, 3),
     )  # fmt: skip
 
 
@@ -73,26 +89,38 @@ def train(device: str, hooked: bool = False) -> tuple[list[np.ndarray], list[str
         for layer in model:
             layer.register_forward_hook(lambda *args: None)
     x = mg.tensor(values((2, 1, 14, 14), "float32", 0), device=device)
-    with mg.autograd.watch_calls(lambda function, *rest: names.append(function.name())):
+    with mg.autograd.watch_calls(lambda function, *rest: names.append(type(function).__name__)):
         loss = (model(x) ** 2).sum()
     loss.backward()
     return [p.grad.cpu().numpy() for p in model.parameters()], names
 
 
 def test_a_network_on_a_gpu_uses_it(gpu):
-    (right, on_cpu), (mine, on_gpu), (watched, hooked) = (
-        train("cpu"), train("cuda"), train("cuda", hooked=True)
-    )  # fmt: skip
-    assert sum("BiasReLU" in name for name in on_gpu) == 2 and len(on_gpu) == len(on_cpu) - 2
-    assert not any("BiasReLU" in name for name in on_cpu + hooked)
+    right, on_cpu = train("cpu")
+    mine, on_gpu = train("cuda")
+    watched, hooked = train("cuda", hooked=True)
+    count = on_gpu.count
+    assert (count("BiasReLUMaxPool2d"), count("BiasReLU"), count("ReLU")) == (2, 2, 1)
+    assert not any("Bias" in name for name in on_cpu + hooked)
     for others in (mine, watched):
         for a, b in zip(others, right, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
-def test_what_it_does_not_know_is_composed(gpu):
-    x, b = mg.tensor(values((3, 4, 4), "float32", 0)), mg.ones(3)
-    expected = mg.relu(mg.nn.functional.max_pool2d(x + b[:, None, None], 2))
-    for device in ("cpu", "cuda"):  # three dimensions
-        y = fused.bias_relu_max_pool2d(x.to(device), b.to(device), 2, None, 0, 1, False)
-        assert y.tolist() == expected.tolist()
+def test_what_it_does_not_know_stays_apart(gpu):
+    """Images without a batch, sequences of vectors, and a window too large for a byte."""
+    layers = nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(16)
+    cases = (
+        (nn.Sequential(*layers[:2], nn.MaxPool2d(2)), (1, 8, 8)),
+        (nn.Sequential(nn.Linear(4, 5), nn.ReLU()), (2, 3, 4)),
+        (nn.Sequential(*layers), (1, 1, 20, 20)),
+    )
+    for model, shape in cases:
+        x, runs = values(shape, "float32", 0), []
+        for device in ("cpu", "cuda"):
+            y = model.to(device)(mg.tensor(x, device=device))
+            y.sum().backward()
+            runs.append([y.tolist(), *(p.grad.tolist() for p in model.parameters())])
+            model.zero_grad()
+        for mine, right in zip(*runs, strict=True):
+            np.testing.assert_allclose(mine, right, rtol=1e-5, atol=1e-5)

@@ -81,11 +81,13 @@ def batch_norm_backward(
 
 def sum_over_channels(g: Any) -> Any:
     """The sum over every axis but 1, the gradient of a bias: (N, O, ...) -> (O,)."""
-    return sum_of_living(g, None)
+    return masked_sum(g)
 
 
-def sum_of_living(g: Any, code: Any | None) -> Any:
-    """`sum_over_channels` of those that `bias_relu_max_pool2d` did not find dead, by its `code`."""
+def masked_sum(g: Any, code: Any = None, y: Any = None, gx: Any = None) -> Any:
+    """`sum_over_channels` of those g whose maximum a ReLU let pass: with `code`, that of
+    `bias_relu_max_pool2d`; with `y`, what the ReLU gave, and they are written to `gx`, too."""
+    g, y = contiguous(g), None if y is None else contiguous(y)
     gb = cupy.empty(g.shape[1], g.dtype)
     (n, channels, pixels, parts), block = _shared_out(g)
     if channels and g.ndim == 2 and code is None:  # (N, O)
@@ -93,11 +95,11 @@ def sum_of_living(g: Any, code: Any | None) -> Any:
         parts = _parts(n, THREADS // WARP, columns)
         sums = cupy.empty((parts, channels), _statistics_dtype(g))
         kernel("column_parts", g.dtype)(
-            (columns, parts), (WARP, THREADS // WARP), (contiguous(g), sums, n, channels, parts)
+            (columns, parts), (WARP, THREADS // WARP), (g, y, gx, sums, n, channels, parts)
         )
     elif channels:
         sums = cupy.empty((parts, channels), _statistics_dtype(g))
-        arrays = contiguous(g), code, sums
+        arrays = g, code, y, gx, sums
         function = kernel("channel_parts", g.dtype)
         function((channels, parts), block, (*arrays, n, channels, pixels, parts))
     if channels:

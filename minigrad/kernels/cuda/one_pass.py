@@ -24,7 +24,7 @@ from minigrad.kernels.cuda.module import (
     launch_planes,
     window,
 )
-from minigrad.kernels.cuda.norm import sum_of_living
+from minigrad.kernels.cuda.norm import masked_sum
 from minigrad.kernels.cuda.pool import max_pool2d_backward
 from minigrad.kernels.geometry import Pad, Pair
 
@@ -88,4 +88,21 @@ def bias_relu_max_pool2d_backward(
 ) -> tuple[Any, Any]:
     """gx (N, C, H, W) and gb (C,)."""
     gx = max_pool2d_backward(g, code, x_shape, kernel_size, stride, pad, dilation)
-    return gx, sum_of_living(g, code)
+    return gx, masked_sum(g, code)
+
+
+def bias_relu(x: Any, b: Any) -> Any:
+    """x (N, C, ...) and b (C,) -> y of the shape of x."""
+    y = cupy.empty(x.shape, x.dtype)
+    planes, pixels = x.shape[0] * x.shape[1], math.prod(x.shape[2:])
+    arrays = contiguous(x), contiguous(b), y
+    launch_planes(
+        kernel("bias_relu", x.dtype), planes, pixels, *arrays, x.shape[1], planes, pixels
+    )
+    return y
+
+
+def bias_relu_backward(g: Any, y: Any) -> tuple[Any, Any]:
+    """gx, of the shape of g and y, and gb (C,)."""
+    gx = cupy.empty(g.shape, g.dtype)
+    return gx, masked_sum(g, y=y, gx=gx)

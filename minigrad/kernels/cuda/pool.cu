@@ -52,16 +52,15 @@ __global__ void max_pool2d_backward(const T* g, const Code* code, T* gx, Window 
     for (i64 plane = first_plane(); plane < planes; plane += plane_step()) {
         i64 base = plane * w.OH * w.OW;
         for (int pixel = first_pixel(); pixel < w.H * w.W; pixel += pixel_step()) {
-            int ih = pixel / w.W, iw = pixel % w.W;
+            Cover rows(pixel / w.W, w.KH, w.SH, w.top, w.DH, w.OH);
+            Cover columns(pixel % w.W, w.KW, w.SW, w.left, w.DW, w.OW);
             Acc<T> sum = 0;
-            for (int kh = 0; kh < w.KH; ++kh) {
-                int oh = place_of(ih, kh, w.SH, w.top, w.DH, w.OH);
-                if (oh < 0) continue;
-                for (int kw = 0; kw < w.KW; ++kw) {
-                    int ow = place_of(iw, kw, w.SW, w.left, w.DW, w.OW);
-                    if (ow < 0) continue;
+            for (int oh = rows.last; oh >= rows.first; --oh) {
+                int kh = rows.tap(oh);
+                for (int ow = columns.last; ow >= columns.first; --ow) {
+                    int kw = columns.tap(ow);
                     i64 place = base + oh * w.OW + ow;
-                    if (code[place] == kh * w.KW + kw) sum += g[place];
+                    if (kh >= 0 && kw >= 0 && code[place] == kh * w.KW + kw) sum += g[place];
                 }
             }
             gx[plane * w.H * w.W + pixel] = sum;
@@ -108,16 +107,12 @@ __global__ void avg_pool2d_backward(const T* g, T* gx, Window w, Divisor d, i64 
     for (i64 plane = first_plane(); plane < planes; plane += plane_step()) {
         const T* in = g + plane * w.OH * w.OW;
         for (int pixel = first_pixel(); pixel < w.H * w.W; pixel += pixel_step()) {
-            int ih = pixel / w.W, iw = pixel % w.W;
+            Cover rows(pixel / w.W, w.KH, w.SH, w.top, 1, w.OH);
+            Cover columns(pixel % w.W, w.KW, w.SW, w.left, 1, w.OW);
             Acc<T> sum = 0;
-            for (int kh = 0; kh < w.KH; ++kh) {
-                int oh = place_of(ih, kh, w.SH, w.top, 1, w.OH);
-                if (oh < 0) continue;
-                for (int kw = 0; kw < w.KW; ++kw) {
-                    int ow = place_of(iw, kw, w.SW, w.left, 1, w.OW);
-                    if (ow >= 0) sum += in[oh * w.OW + ow] / (Acc<T>)divisor_of(oh, ow, w, d);
-                }
-            }
+            for (int oh = rows.last; oh >= rows.first; --oh)
+                for (int ow = columns.last; ow >= columns.first; --ow)
+                    sum += in[oh * w.OW + ow] / (Acc<T>)divisor_of(oh, ow, w, d);
             gx[plane * w.H * w.W + pixel] = sum;
         }
     }

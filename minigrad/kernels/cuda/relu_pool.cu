@@ -1,4 +1,8 @@
-// Bias, ReLU and max-pooling of what a convolution left: one pass in place of three.
+// Bias and ReLU, and bias, ReLU and max-pooling, of what a convolution left, in one pass.
+//
+//     y = relu(x + b[c])        gx = g where y > 0, else 0        gb[c] = sum gx
+// The backward is channel_parts of sums.cu. Bytes: forward reads x, writes y; backward reads g and
+// y, writes gx.
 //
 //     y = relu(max of the window of x + b[c]) = max of the window of relu(x + b[c])
 //     code = the position kh*KW + kw of the window's first maximum, DEAD (255) where relu cut it off
@@ -22,6 +26,17 @@ __global__ void bias_relu_max_pool2d(
             i64 out = plane * w.OH * w.OW + place;
             y[out] = value <= 0 ? Acc<T>(0) : value;  // a NaN stays one
             if (code) code[out] = value > 0 ? found.where : DEAD;
+        }
+    }
+}
+
+template <typename T>
+__global__ void bias_relu(const T* x, const T* b, T* y, i64 C, i64 planes, i64 pixels) {
+    for (i64 plane = first_plane(); plane < planes; plane += plane_step()) {
+        Acc<T> bias = b[plane % C];
+        for (int pixel = first_pixel(); pixel < pixels; pixel += pixel_step()) {
+            Acc<T> value = x[plane * pixels + pixel] + bias;
+            y[plane * pixels + pixel] = value <= 0 ? Acc<T>(0) : value;  // a NaN stays one
         }
     }
 }

@@ -67,13 +67,30 @@ class BiasReLUMaxPool2d(Function):
         )
 
 
+class BiasReLU(Function):
+    """y = relu(x + b);  dL/dx = g where y > 0, dL/db = sum of that."""
+
+    def forward(self, x: Array, b: Array) -> Array:  # (N, C, ...), (C,)
+        y = _cuda().bias_relu(x, b)
+        self.save_for_backward(y)
+        return y
+
+    def backward(self, g: Array) -> tuple[Array, Array]:
+        return _cuda().bias_relu_backward(g, *self.saved_tensors)
+
+
+def bias_relu(input: Tensor, bias: Tensor) -> Tensor:
+    """relu(input + bias), a number a channel, for (N, C, ...) on a GPU."""
+    return BiasReLU.apply(input, ops.to(bias, input.dtype))
+
+
 def bias_relu_max_pool2d(
     input: Tensor, bias: Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
     ceil_mode: bool,
 ) -> Tensor:
-    """relu(max_pool2d(input + bias)), for images (N, C, H, W) on a GPU; all others are composed."""
+    """relu(max_pool2d(input + bias)), for images (N, C, H, W) on a GPU."""
     kernel, stride, pad = _pool_options("max_pool2d", kernel_size, stride, padding)
-    if not input.is_cuda or input.ndim != 4 or math.prod(kernel) > 255:
+    if math.prod(kernel) > 255:  # a byte could not tell the places apart
         y = input + bias[:, None, None]
         return ops.relu(ops.max_pool2d(y, kernel_size, stride, padding, dilation, ceil_mode))
     dilation = geometry.pair(dilation, "[max_pool2d] dilation")
