@@ -30,7 +30,7 @@ KERNELS = (
     "local_response_norm", "local_response_norm_backward",
     "channel_parts", "column_parts", "sum_of_parts", "batch_norm_parts", "batch_norm_stats",
     "batch_norm", "batch_norm_backward_parts", "batch_norm_backward", "bias_relu_max_pool2d",
-    "bias_relu",
+    "bias_relu", "relu_backward",
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
     "sgd_step", "adam_step", "add_sorted", "random_uniform", "random_normal", "dropout",
     "cross_entropy", "cross_entropy_sums", "cross_entropy_backward",

@@ -1,8 +1,8 @@
 // Bias and ReLU, and bias, ReLU and max-pooling, of what a convolution left, in one pass.
 //
 //     y = relu(x + b[c])        gx = g where y > 0, else 0        gb[c] = sum gx
-// The backward is channel_parts of sums.cu. Bytes: forward reads x, writes y; backward reads g and
-// y, writes gx.
+// The backward is channel_parts of sums.cu, or relu_backward where there is no bias. Bytes: forward
+// reads x, writes y; backward reads g and y, writes gx.
 //
 //     y = relu(max of the window of x + b[c]) = max of the window of relu(x + b[c])
 //     code = the position kh*KW + kw of the window's first maximum, DEAD (255) where relu cut it off
@@ -28,6 +28,11 @@ __global__ void bias_relu_max_pool2d(
             if (code) code[out] = value > 0 ? found.where : DEAD;
         }
     }
+}
+
+template <typename T>
+__global__ void relu_backward(const T* g, const T* y, T* gx, i64 size) {
+    for (i64 i = first_element(); i < size; i += element_step()) gx[i] = g[i] * Acc<T>(y[i] > 0);
 }
 
 template <typename T>
