@@ -9,13 +9,14 @@ Neural Networks", section 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minigrad import kernels, nn, optim
 from minigrad.backend import Array
 from minigrad.nn import init
 from minigrad.optim.optimizer import check_at_least_zero, zeros_like
+from minigrad.tensor import Tensor
 
 
 def initialize(model: nn.Module) -> None:
@@ -56,13 +57,17 @@ class SGD2012(optim.Optimizer):
             check_at_least_zero(name, value)
         super().__init__(params, options)
 
-    def _update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """The kernel of SGD, whose `buf` becomes -v where 1 - dampening is the learning rate."""
-        lr, momentum = float(group["lr"]), float(group["momentum"])
-        if momentum and not state:
-            state["velocity"] = zeros_like(p)  # -v
-        kernels.of(p).sgd_step(
-            p, g, state.get("velocity"), lr=1.0 if momentum else lr, momentum=momentum,
-            dampening=1 - lr, weight_decay=float(group["weight_decay"]), nesterov=False,
-            first=False,
-        )  # fmt: skip
+    def _numbers(self, group: dict[str, Any]) -> Sequence[float]:
+        """As SGD's kernel takes them, whose `buf` becomes -v where 1 - dampening is the rate."""
+        lr, momentum = group["lr"], group["momentum"]
+        return [1.0 if momentum else lr, momentum, 1 - lr, group["weight_decay"], False]
+
+    def _update_all(
+        self, params: Sequence[Tensor], gs: Sequence[Array], groups: Sequence[int]
+    ) -> None:
+        for p, i in zip(params, groups, strict=True):
+            if self.param_groups[i]["momentum"] and not self.state[p]:
+                self.state[p]["velocity"] = zeros_like(p.array)  # -v
+        ps, first = [p.array for p in params], [False] * len(params)
+        bufs = [self.state[p].get("velocity") for p in params]
+        kernels.of(ps[0]).sgd_step(ps, gs, bufs, first, groups, self._options(params), self.skip)

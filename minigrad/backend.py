@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import dtypes
+
 Array = np.ndarray  # or its CuPy twin: the two answer to the same methods
 
 
@@ -134,6 +136,24 @@ def to_device(array: Any, device: Device) -> Any:
         return module.asarray(array)
 
 
+def widened(x: Any) -> Any:
+    """x, in float32 if it is a NumPy array of 16-bit floats: on the CPU they are for storage."""
+    half = type(x) is np.ndarray and dtypes.is_half(x.dtype)
+    return x.astype(np.float32) if half else x
+
+
+def narrowed(y: Any, arrays: list[Any]) -> Any:
+    """What was computed of `arrays`, widened, in the first 16-bit float type among theirs."""
+    types = [x.dtype for x in arrays if hasattr(x, "dtype") and dtypes.is_half(x.dtype)]
+    return cast(y, types[0]) if types and y.dtype == np.float32 else y
+
+
+def cast(x: Any, dtype: np.dtype) -> Any:
+    """x in `dtype`; what is too large for it becomes infinite, without a warning."""
+    with np.errstate(over="ignore"):
+        return x.astype(dtype, copy=False)
+
+
 def same_device(operation: str, arrays: list[Any]) -> None:
     """Check that all `arrays` lie on one device.
 
@@ -162,13 +182,11 @@ class _Generators:
         return self.by_device[str(device)]
 
     def make(self, device: Device) -> Any:
-        if device.type == "cpu":
-            return np.random.default_rng(self.seed)
-        module = cupy()
-        with module.cuda.Device(device.index):
-            return module.random.default_rng(self.seed)
+        with nullcontext() if device.type == "cpu" else cupy().cuda.Device(device.index):
+            return generators[device.type](self.seed)
 
 
+generators: dict[str, Any] = {"cpu": np.random.default_rng}  # `kernels` adds "cuda"
 _generators = _Generators()
 _generators.seed = int(np.random.SeedSequence().generate_state(1)[0])  # unseeded runs differ
 
@@ -201,7 +219,9 @@ def manual_seed(seed: int) -> None:
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"manual_seed expects an integer of at least 0, got {seed!r}")
     _generators.seed = int(seed)
-    _generators.by_device.clear()
+    _generators.by_device.pop("cpu", None)
+    for generator in _generators.by_device.values():  # the GPUs': graphs go on drawing from them
+        generator.manual_seed(_generators.seed)
 
 
 def initial_seed() -> int:

@@ -13,6 +13,15 @@ from minigrad import backend
 from minigrad.kernels import cpu
 
 
+def _cuda_generator(seed: int) -> Any:
+    from minigrad.kernels.cuda.random import Generator
+
+    return Generator(seed)
+
+
+backend.generators["cuda"] = _cuda_generator
+
+
 def of(array: Any) -> ModuleType:
     """`kernels.cuda` for a CuPy array, `kernels.cpu` for everything else."""
     if backend.is_cupy(array):

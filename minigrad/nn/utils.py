@@ -37,7 +37,7 @@ def clip_grad_norm_(
         return Tensor(0.0)
     dtype, xp = grads[0].dtype, backend.array_module(grads[0].array)
     order = None if norm_type == 2 else norm_type  # None is the 2-norm without a temporary array
-    wide = dtypes.float32 if dtype == dtypes.float16 else dtype
+    wide = dtypes.accumulator(dtype)
     flat = [grad.array.reshape(-1).astype(wide, copy=False) for grad in grads]
     norms = [xp.linalg.norm(array, order) for array in flat if array.size]
     total = xp.linalg.norm(xp.stack(norms), order)

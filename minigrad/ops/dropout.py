@@ -14,15 +14,14 @@ class Dropout(Function):
 
     def forward(self, x: Array, *, p: float) -> Array:
         generator = backend.generator(backend.device_of(x))
-        y, mask = kernels.of(x).dropout(x, p, generator)
-        self.save_for_backward(mask)
-        self.scale = 1.0 / (1.0 - p)
+        y, kept = kernels.of(x).dropout(x, p, generator)
+        self.save_for_backward(kept)  # the mask, or on a GPU where its random numbers begin
+        self.p = p
         return y
 
     def backward(self, g: Array) -> Array:
-        (mask,) = self.saved_tensors
-        k = kernels.of(g)
-        return k.mul(k.mul(g, mask), self.scale)
+        (kept,) = self.saved_tensors
+        return kernels.of(g).dropout_backward(g, kept, self.p)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

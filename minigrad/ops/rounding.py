@@ -87,7 +87,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         raise RuntimeError(f"[div] rounding_mode must be 'trunc' or 'floor', got {rounding_mode!r}")
     a, b = _operands("div", input, other)
     divisor = b.array if isinstance(b, Tensor) else np.asarray(b)
-    whole = (a if isinstance(a, Tensor) else b).dtype.kind != "f"
+    whole = not (a if isinstance(a, Tensor) else b).is_floating_point()
     if whole and not (backend.is_cupy(divisor) or divisor.all()):
         raise RuntimeError("[div] division of an integer by zero")
     if rounding_mode == "floor":

@@ -5,12 +5,13 @@ The arithmetic is one call into a kernel (`kernels/cpu/optim.py`); the formula i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minigrad import kernels
 from minigrad.backend import Array
 from minigrad.optim.optimizer import Optimizer, check_at_least_zero, zeros_like
+from minigrad.tensor import Tensor
 
 
 class Adam(Optimizer):
@@ -50,24 +51,20 @@ class Adam(Optimizer):
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, options)
 
-    def _update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
-        if not state:
-            state.update(step=0, exp_avg=zeros_like(p), exp_avg_sq=zeros_like(p))
-        state["step"] += 1
-        beta1, beta2 = group["betas"]
-        kernels.of(p).adam_step(
-            p,
-            g,
-            state["exp_avg"],
-            state["exp_avg_sq"],
-            step=state["step"],
-            lr=float(group["lr"]),
-            beta1=float(beta1),
-            beta2=float(beta2),
-            eps=float(group["eps"]),
-            weight_decay=float(group["weight_decay"]),
-            decoupled=self.decoupled,
-        )
+    def _numbers(self, group: dict[str, Any]) -> Sequence[float]:
+        return [group["lr"], *group["betas"], group["eps"], group["weight_decay"], self.decoupled]
+
+    def _update_all(
+        self, params: Sequence[Tensor], gs: Sequence[Array], groups: Sequence[int]
+    ) -> None:
+        ps, states = [p.array for p in params], [self.state[p] for p in params]
+        k = kernels.of(ps[0])
+        for p, state in zip(ps, states, strict=True):
+            if not state:
+                state.update(step=k.counter(), exp_avg=zeros_like(p), exp_avg_sq=zeros_like(p))
+        names = ("exp_avg", "exp_avg_sq", "step")
+        memory = [[state[name] for state in states] for name in names]
+        k.adam_step(ps, gs, *memory, groups, self._options(params), self.skip)
 
 
 class AdamW(Adam):

@@ -1,7 +1,8 @@
 """What all optimizers share: groups of parameters, their options, and a state to be saved.
 
-An optimizer is told how to update one parameter (`sgd.py` and `adam.py`, each with its formula);
-everything else is bookkeeping, and it is all here. Source: PyTorch, `torch.optim.Optimizer`.
+An optimizer is told how to update one parameter, or all of a device at once (`sgd.py` and
+`adam.py`, each with its formula); everything else is bookkeeping, and it is all here. Source:
+PyTorch, `torch.optim.Optimizer`.
 """
 
 from __future__ import annotations
@@ -9,24 +10,27 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
 
 from minigrad import backend, kernels
 from minigrad.autograd import enable_grad
-from minigrad.backend import Array
+from minigrad.backend import Array, Device
 from minigrad.tensor import Tensor
 
 
 class Optimizer:
-    """Updates parameters by their gradients. Subclasses define `_update`.
+    """Updates parameters by their gradients. Subclasses define `_update` or `_update_all`.
 
     Attributes:
         param_groups: a list of dicts; "params" is the list of parameters, the other entries are
             the options they are updated with ("lr", "weight_decay", ...).
         state: for each parameter what the optimizer remembers about it: arrays of the parameter's
             shape on its device, and numbers.
+
+        skip: a number on the parameters' device (float32, shape ()), or None: a step changes
+            nothing where it is not 0. So a gradient that is not finite need not be waited for.
 
     Args:
         params: parameters, or dicts {"params": parameters, **options of this group}.
@@ -37,6 +41,8 @@ class Optimizer:
         ValueError: there are no parameters, one is not a leaf, or one is in two groups.
     """
 
+    skip: Array | None = None
+
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(
@@ -46,6 +52,7 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self._live: dict[Device, Callable[[], Any]] = {}
         if isinstance(params, (set, frozenset)):
             params = [{"params": params}]  # add_param_group says what is wrong with that
         groups = list(params)
@@ -96,16 +103,46 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group in self.param_groups:
+        by_device: dict[Device, list[tuple[Tensor, Array, int]]] = defaultdict(list)
+        for i, group in enumerate(self.param_groups):
             for p in group["params"]:
                 if p.grad is not None:
-                    self._update(p.array, p.grad.array, self.state[p], group)
-                    p._version.count += 1  # a graph that saved the old values must notice
+                    by_device[p.device].append((p, p.grad.array, i))
+        for here in by_device.values():
+            params, gs, groups = zip(*here, strict=True)
+            with backend.use_device_of(gs[0]):
+                self._update_all(params, gs, groups)
+            for p in params:
+                p._version.count += 1  # a graph that saved the old values must notice
         return loss
+
+    def _update_all(
+        self, params: Sequence[Tensor], gs: Sequence[Array], groups: Sequence[int]
+    ) -> None:
+        """Change the parameters of one device; `groups` are the numbers of their groups. Here, one
+        after the other, after a look at `skip`, for which a GPU is waited for."""
+        if self.skip is not None and self.skip:
+            return
+        for p, g, i in zip(params, gs, groups, strict=True):
+            self._update(p.array, g, self.state[p], self.param_groups[i])
 
     def _update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Change the parameter `p`, which has the gradient `g`, and its `state`, in place."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to update a parameter")
+
+    def _options(self, params: Sequence[Tensor]) -> Any:
+        """`_numbers` of every group, as the kernels of this device take them."""
+        device = params[0].device
+        if device not in self._live:
+            self._live[device] = kernels.of(params[0].array).live(self._all_numbers)
+        return self._live[device]()
+
+    def _all_numbers(self) -> list[list[float]]:
+        return [[float(number) for number in self._numbers(group)] for group in self.param_groups]
+
+    def _numbers(self, group: dict[str, Any]) -> Sequence[float]:
+        """What the kernel must know of a group, in its order."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its kernel takes")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or fill them with zeros if `set_to_none` is False."""
@@ -118,7 +155,7 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """The state and the options, with parameters replaced by their position.
 
-        {"state": {0: {"exp_avg": array, "step": 3, ...}, ...},
+        {"state": {0: {"exp_avg": array, "step": array(3), ...}, ...},
          "param_groups": [{"lr": 0.1, ..., "params": [0, 1]}, ...]}
 
         The arrays are the optimizer's own, not copies: write them out before the next step.
@@ -158,6 +195,7 @@ class Optimizer:
             for i, entries in state_dict["state"].items()
         }
         self.state = defaultdict(dict, state)
+        self._live.clear()  # a captured step that works on the old state must notice
         for group, new in zip(self.param_groups, loaded, strict=True):
             group.update(copy.deepcopy({k: v for k, v in new.items() if k != "params"}))
 
@@ -189,7 +227,10 @@ def _like(value: Any, p: Tensor, name: str) -> Any:
     """A loaded state entry as this parameter's optimizer keeps it; PyTorch keeps tensors."""
     value = value.array if isinstance(value, Tensor) else value
     if name == "step":
-        return int(value)
+        with backend.use_device_of(p.array):
+            count = kernels.of(p.array).counter()
+            count += int(value)
+        return count
     if not hasattr(value, "shape"):
         return value
     if tuple(value.shape) != tuple(p.shape):

@@ -5,12 +5,13 @@ The arithmetic is one call into a kernel (`kernels/cpu/optim.py`); the formula i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minigrad import kernels
 from minigrad.backend import Array
 from minigrad.optim.optimizer import Optimizer, check_at_least_zero, zeros_like
+from minigrad.tensor import Tensor
 
 
 class SGD(Optimizer):
@@ -51,18 +52,19 @@ class SGD(Optimizer):
         }
         super().__init__(params, options)
 
-    def _update(self, p: Array, g: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
-        first = "momentum_buffer" not in state
-        if first and group["momentum"]:
-            state["momentum_buffer"] = zeros_like(p)
-        kernels.of(p).sgd_step(
-            p,
-            g,
-            state.get("momentum_buffer"),
-            lr=float(group["lr"]),
-            momentum=float(group["momentum"]),
-            dampening=float(group["dampening"]),
-            weight_decay=float(group["weight_decay"]),
-            nesterov=group["nesterov"],
-            first=first,
-        )
+    def _numbers(self, group: dict[str, Any]) -> Sequence[float]:
+        names = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
+        return [group[name] for name in names]
+
+    def _update_all(
+        self, params: Sequence[Tensor], gs: Sequence[Array], groups: Sequence[int]
+    ) -> None:
+        bufs, first = [], []
+        for p, i in zip(params, groups, strict=True):
+            state, momentum = self.state[p], self.param_groups[i]["momentum"]
+            first.append("momentum_buffer" not in state)
+            if momentum and first[-1]:
+                state["momentum_buffer"] = zeros_like(p.array)
+            bufs.append(state["momentum_buffer"] if momentum else None)
+        ps = [p.array for p in params]
+        kernels.of(ps[0]).sgd_step(ps, gs, bufs, first, groups, self._options(params), self.skip)

@@ -54,7 +54,6 @@ class Double(types.ModuleType):
                 deviceSynchronize=lambda: wait("deviceSynchronize()"),
             ),
         )  # fmt: skip
-        self.random = types.SimpleNamespace(default_rng=Generator)
         self.linalg = Functions(np.linalg)
         self.lib = types.SimpleNamespace(stride_tricks=Functions(np.lib.stride_tricks))
 
@@ -128,7 +127,7 @@ class Double(types.ModuleType):
         pointers = (ctypes.c_void_p * len(places))(*places)
         arrays = [arg for arg in args if isinstance(arg, ndarray)]
         blocks = [Block.of(array.host) for array in arrays]
-        if any(array.dtype == np.uint64 for array in arrays):  # pointers, which lead anywhere
+        if any(has_pointers(arg) for arg in args):  # they may lead anywhere
             blocks = list(Block.alive.values())
             arrays = [ndarray(block[Block.GUARD : -Block.GUARD]) for block in blocks]
 
@@ -156,6 +155,13 @@ class Double(types.ModuleType):
         return 0, ctypes.c_void_p(None)
 
 
+def has_pointers(arg: Any) -> bool:
+    """Whether the elements of an array, or the members of a struct, are pointers."""
+    return isinstance(arg, (ndarray, np.ndarray)) and any(
+        dtype.base == np.uint64 for dtype, *_ in (arg.dtype.fields or {"": [arg.dtype]}).values()
+    )
+
+
 class Functions:
     """The functions of a module, on the device."""
 
@@ -179,19 +185,6 @@ def on_device(value: Any) -> Any:
         return call(value, *args, **options)
 
     return function
-
-
-class Generator:
-    """`cupy.random.Generator`, as far as CuPy has it."""
-
-    METHODS = ("integers", "random", "standard_normal", "uniform")
-
-    def __init__(self, seed: int) -> None:
-        self.host = np.random.default_rng(seed)
-
-    def __getattr__(self, name: str) -> Any:
-        assert name in self.METHODS, f"CuPy's generators have no {name}()"
-        return functools.partial(call, getattr(self.host, name))
 
 
 def erfc(x: ndarray) -> ndarray:
@@ -340,10 +333,6 @@ class OnHost:
 
 
 def lent(value: Any) -> Any:
-    if isinstance(value, np.random.Generator):
-        generator = Generator(0)
-        generator.host = value
-        return generator
     if isinstance(value, (tuple, list)):
         return type(value)(map(lent, value))
     return ndarray(value) if isinstance(value, np.ndarray) else value

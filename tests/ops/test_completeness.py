@@ -72,7 +72,8 @@ def test_every_function_is_run_by_the_table(monkeypatch: pytest.MonkeyPatch) -> 
             if sample.name not in ("threads", "blocks"):
                 inputs = place_all(sample.inputs, make(sample.name, sample.inputs))
                 op.call_ours(*inputs, **sample.options)
-    existing = {f for f in subclasses(Function) if f.__module__.startswith("minigrad.")}
+    existing = {f for f in subclasses(Function) if f.__module__.startswith("minigrad.")
+                and f.__module__ != "minigrad.nn.functional.fused"}  # a GPU's: tests/kernels
     assert {f.__name__ for f in existing - ran} == set()
 
 

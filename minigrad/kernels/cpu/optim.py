@@ -8,25 +8,49 @@ before it goes on. The formulas stand in `minigrad/optim/sgd.py` and `minigrad/o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
 
+Arrays = Sequence[np.ndarray]
+Options = Sequence[Sequence[float]]  # a row a group of parameters
+
 BLOCK = 64 * 1024  # elements: p, g, buf and two scratch arrays in float32 are 1.25 MiB
 
 
+def live(read: Callable[[], Options]) -> Callable[[], Options]:
+    """A function that returns what `read` returns, as kernels take it: here, `read` itself."""
+    return read
+
+
+def counter() -> np.ndarray:
+    """A count of steps that kernels raise: 0, of shape ()."""
+    return np.zeros((), np.int64)
+
+
 def sgd_step(
-    p: np.ndarray, g: np.ndarray, buf: np.ndarray | None, lr: float, momentum: float,
-    dampening: float, weight_decay: float, nesterov: bool, first: bool,
+    ps: Arrays, gs: Arrays, bufs: Sequence[np.ndarray | None], first: Sequence[bool],
+    groups: Sequence[int], options: Options, skip: Any | None = None,
 ) -> None:
-    """Update the parameter `p` and its momentum `buf` (None without momentum), all of one shape.
+    """Update each parameter `p` and its momentum `buf` (None without momentum), all of one shape.
 
-    On the `first` step of a parameter the momentum is the gradient itself, undampened.
+    Where it is the `first` step of a parameter, the momentum is the gradient itself, undampened.
+    `options[groups[i]]` is (lr, momentum, dampening, weight_decay, nesterov) of parameter i.
+    Nothing changes where the number `skip` is not 0.
     """
+    for p, g, buf, fresh, group in zip(ps, gs, bufs, first, groups, strict=True):
+        if not skip:
+            _sgd(p, g, buf, fresh, *options[group])
 
+
+def _sgd(
+    p: np.ndarray, g: np.ndarray, buf: np.ndarray | None, first: bool, lr: float, momentum: float,
+    dampening: float, weight_decay: float, nesterov: float,
+) -> None:
     def update(s: np.ndarray, t: np.ndarray, g: np.ndarray, p: np.ndarray, *rest: np.ndarray):
         d = g
         if weight_decay:
@@ -49,12 +73,25 @@ def sgd_step(
 
 
 def adam_step(
-    p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, step: int, lr: float, beta1: float,
-    beta2: float, eps: float, weight_decay: float, decoupled: bool,
+    ps: Arrays, gs: Arrays, ms: Arrays, vs: Arrays, steps: Arrays, groups: Sequence[int],
+    options: Options, skip: Any | None = None,
 ) -> None:
-    """Update the parameter `p` and its moments `m` and `v`, all of one shape; `step` is 1 at first.
+    """Update each parameter `p` and its moments `m` and `v`, all of one shape; count its `step`.
 
-    The bias corrections c1 and c2 are numbers, so they can leave the array expression:
+    `options[groups[i]]` is (lr, beta1, beta2, eps, weight_decay, decoupled) of parameter i.
+    Nothing changes where the number `skip` is not 0.
+    """
+    for p, g, m, v, step, group in zip(ps, gs, ms, vs, steps, groups, strict=True):
+        if not skip:
+            step += 1
+            _adam(p, g, m, v, int(step), *options[group])
+
+
+def _adam(
+    p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, step: int, lr: float, beta1: float,
+    beta2: float, eps: float, weight_decay: float, decoupled: float,
+) -> None:
+    """The bias corrections c1 and c2 are numbers, so they can leave the array expression:
     lr * (m/c1) / (sqrt(v/c2) + eps) = (lr * sqrt(c2) / c1) * m / (sqrt(v) + eps * sqrt(c2)).
     """
     root2 = math.sqrt(1 - beta2**step)
@@ -81,6 +118,26 @@ def adam_step(
         p -= t
 
     _in_blocks(update, g, p, m, v)
+
+
+def unscale(gs: Arrays, scale: np.ndarray, found: np.ndarray) -> None:
+    """Divide each gradient by `scale`; `found` becomes 1 where one is not finite (both ())."""
+    for g in gs:
+        g *= np.divide(1, scale, dtype=np.float32).astype(g.dtype)
+        if not np.isfinite(g).all():
+            found[...] = 1
+
+
+def update_scale(
+    scale: np.ndarray, count: np.ndarray, found: np.ndarray, growth: float, backoff: float,
+    interval: int,
+) -> None:
+    """The next scale: times `backoff` if `found`; times `growth`, if that is finite, after
+    `interval` steps without; `count` of them. All are of shape () and change in place."""
+    count += 1
+    if found or count >= interval:
+        grown = float(scale) * (backoff if found else growth)
+        count[...], scale[...] = 0, grown if grown < 2.0**128 else scale
 
 
 def _in_blocks(update: Callable[..., None], g: np.ndarray, *changed: np.ndarray) -> None:

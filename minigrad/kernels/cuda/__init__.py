@@ -14,7 +14,7 @@ CuPy and cuBLAS themselves, races between warps, what the GPU does with memory, 
 
 from minigrad.kernels.cuda.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
 from minigrad.kernels.cuda.elementwise import (
-    abs, add, ceil, copy, cos, div, dropout, exp, floor, floor_divide, fused, leaky_relu,
+    abs, add, ceil, copy, cos, div, exp, floor, floor_divide, fused, leaky_relu,
     leaky_relu_backward, log, maximum, minimum, mul, neg, normal_cdf, pow, relu, relu_backward,
     round, sigmoid, sigmoid_backward, sign, sin, sqrt, sub, tanh, tanh_backward, trunc, where,
 )
@@ -26,11 +26,14 @@ from minigrad.kernels.cuda.memory import empty, zeros
 from minigrad.kernels.cuda.norm import (
     batch_norm, batch_norm_backward, batch_norm_stats, sum_over_channels,
 )
-from minigrad.kernels.cuda.optim import adam_step, sgd_step
+from minigrad.kernels.cuda.optim import (
+    adam_step, counter, live, sgd_step, unscale, update_scale,
+)
 from minigrad.kernels.cuda.pool import (
     adaptive_avg_pool2d, adaptive_avg_pool2d_backward, avg_pool2d, avg_pool2d_backward, max_pool2d,
     max_pool2d_backward,
 )
+from minigrad.kernels.cuda.random import dropout, dropout_backward
 from minigrad.kernels.cuda.softmax import (
     log_softmax, log_softmax_backward, softmax, softmax_backward,
 )

@@ -16,24 +16,32 @@ import cupy
 import numpy as np
 
 FILES = (
-    "common.cuh", "columns.cu", "pool.cu", "lrn.cu", "norm.cu", "softmax.cu", "optim.cu",
-    "index.cu",
-    "parts.cu", "lowered.cu", "pixels.cu", "depth.cu", "winograd.cu",
+    "common.cuh", "columns.cu", "pool.cu", "lrn.cu", "sums.cu", "norm.cu", "softmax.cu", "optim.cu",
+    "amp.cu", "index.cu", "random.cu", "loss.cu", "images.cu", "relu_pool.cu", "parts.cu",
+    "lowered.cu", "pixels.cu", "depth.cu", "winograd.cu",
 )  # fmt: skip
-TYPES = {np.dtype("float16"): "Half", np.dtype("float32"): "float", np.dtype("float64"): "double"}
+TYPES = {  # by the dtype's name: bfloat16 is no dtype of NumPy's own
+    "float16": "Half", "bfloat16": "Bfloat16", "float32": "float", "float64": "double",
+}  # fmt: skip
 CODES = {np.dtype("uint8"): "u8", np.dtype("uint16"): "u16"}  # of max-pooling
 KERNELS = (
     "im2col", "col2im",
     "avg_pool2d", "avg_pool2d_backward", "adaptive_avg_pool2d", "adaptive_avg_pool2d_backward",
     "local_response_norm", "local_response_norm_backward",
-    "sum_over_channels", "batch_norm_stats", "batch_norm",
-    "batch_norm_backward_sums", "batch_norm_backward",
+    "channel_parts", "column_parts", "sum_of_parts", "batch_norm_parts", "batch_norm_stats",
+    "batch_norm", "batch_norm_backward_parts", "batch_norm_backward", "bias_relu_max_pool2d",
+    "bias_relu", "relu_backward",
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
-    "sgd_step", "adam_step", "add_sorted",
+    "sgd_step", "adam_step", "unscale", "add_sorted", "random_uniform", "random_normal", "dropout",
+    "cross_entropy", "cross_entropy_sums", "cross_entropy_backward", "image_batch",
     "sum_parts", "lower_width", "to_pixels", "from_pixels", "space_to_depth", "depth_to_space",
     "winograd_tiles", "winograd_maps",
 )  # fmt: skip
 KERNELS_WITH_CODE = ("max_pool2d", "max_pool2d_backward")
+KERNELS_WITHOUT_TYPE = (
+    "adam_rates", "update_scale", "write_numbers", "seed_numbers", "take_numbers", "random_bits",
+    "random_integers",
+)  # fmt: skip
 THREADS = 256  # a block, in every kernel; common.cuh says the same
 WARP = 32
 MAX_GRID_X, MAX_GRID_Y = 2**31 - 1, 65535
@@ -49,7 +57,7 @@ def source() -> str:
 def name_expressions() -> list[str]:
     """Every kernel with every combination of types, as C++ names it."""
     names = [f"{kernel}<{t}>" for kernel in KERNELS for t in TYPES.values()]
-    return names + [
+    return [*names, *KERNELS_WITHOUT_TYPE] + [
         f"{kernel}<{t}, {code}>"
         for kernel in KERNELS_WITH_CODE
         for t in TYPES.values()
@@ -63,15 +71,18 @@ def _module() -> Any:
 
 
 @cache
-def kernel(name: str, dtype: np.dtype, code: np.dtype | None = None) -> Any:
-    """The kernel for arrays of `dtype`, and for max-pooling also the dtype of its codes.
+def kernel(name: str, dtype: np.dtype | None = None, code: np.dtype | None = None) -> Any:
+    """The kernel for arrays of `dtype`, and for max-pooling also the dtype of its codes; without
+    a `dtype` one that has no type.
 
     Raises:
         TypeError: there is no kernel for this dtype.
     """
-    if dtype not in TYPES:
-        raise TypeError(f"[{name}] on CUDA takes float16, float32 or float64, got {dtype}")
-    types = TYPES[dtype] if code is None else f"{TYPES[dtype]}, {CODES[code]}"
+    if dtype is None:
+        return _module().get_function(name)
+    if dtype.name not in TYPES:
+        raise TypeError(f"[{name}] on CUDA takes {', '.join(TYPES)}, got {dtype}")
+    types = TYPES[dtype.name] if code is None else f"{TYPES[dtype.name]}, {CODES[code]}"
     return _module().get_function(f"{name}<{types}>")
 
 
@@ -126,3 +137,8 @@ def window(
 def contiguous(array: Any) -> Any:
     """The array itself, or a C-contiguous copy: a kernel gets a pointer and knows no strides."""
     return array if array.flags.c_contiguous else cupy.ascontiguousarray(array)
+
+
+def address(array: Any) -> int:
+    """Where an array lies, for a kernel that gets many of them in a struct."""
+    return array.data.ptr

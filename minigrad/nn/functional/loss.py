@@ -2,7 +2,7 @@
 
 Most are built from elementwise operations, and autograd differentiates them. Cross-entropy is
 log-softmax followed by `nll_loss`, the negative log-likelihood of the right class; the Functions
-are in `ops/loss.py`.
+are in `ops/loss.py`, and what does both at once on a GPU in `fused.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from functools import wraps
 from typing import Any
 
 from minigrad import ops
+from minigrad.amp.autocast_mode import in_single
 from minigrad.kernels.geometry import ShapeError
 from minigrad.nn.functional.activation import hardtanh, softplus
-from minigrad.ops.loss import BCELoss, _check_reduction
+from minigrad.nn.functional.fused import SoftmaxCrossEntropy
+from minigrad.ops.loss import BCELoss, _check_classes, _check_reduction
 from minigrad.tensor import Tensor
 
 
@@ -40,6 +42,7 @@ nll_loss = two_flags(ops.nll_loss)
 
 
 @two_flags
+@in_single("cpu", "cuda")
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -63,6 +66,9 @@ def cross_entropy(
         raise ValueError(f"[cross_entropy] label_smoothing must be in 0..1, got {label_smoothing}")
     if not input.ndim:
         raise ShapeError("[cross_entropy] input needs a dimension of classes, got shape ()")
+    plain = weight is None and not label_smoothing and reduction != "none"
+    if input.is_cuda and input.ndim == 2 and plain and not target.is_floating_point():
+        return _fused(input, target, ignore_index, reduction == "mean")[0]
     channel = 0 if input.ndim == 1 else 1
     logp = ops.log_softmax(input, channel)
     if target.shape == input.shape and target.is_floating_point():
@@ -82,6 +88,22 @@ def cross_entropy(
     return hard * (1.0 - label_smoothing) + soft * (label_smoothing / input.shape[channel])
 
 
+def cross_entropy_and_hits(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """`cross_entropy`, and how many of the highest scores are the target's: int64, of shape ().
+
+    Shapes: input (N, C), target (N,). On a GPU it is one pass over the scores, and nobody waits.
+    """
+    if input.is_cuda and input.ndim == 2:
+        return _fused(input, target, -100, mean=True)
+    hits = ops.sum(ops.argmax(input.detach(), 1) == target)
+    return cross_entropy(input, target), hits
+
+
+def _fused(input: Tensor, target: Tensor, ignore_index: int, mean: bool) -> tuple[Tensor, Tensor]:
+    _check_classes("cross_entropy", input, target, ignore_index)
+    return SoftmaxCrossEntropy.apply(input, target, ignore_index=ignore_index, mean=mean)
+
+
 def _probabilities(
     logp: Tensor, target: Tensor, weight: Tensor | None, channel: int, reduction: str,
     label_smoothing: float,
@@ -99,6 +121,7 @@ def _along(weight: Tensor, like: Tensor, channel: int) -> Tensor:
 
 
 @two_flags
+@in_single("cpu", "cuda")
 def mse_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
@@ -114,6 +137,7 @@ def mse_loss(
 
 
 @two_flags
+@in_single("cpu", "cuda")
 def l1_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
@@ -122,6 +146,7 @@ def l1_loss(
 
 
 @two_flags
+@in_single("cpu", "cuda")
 def smooth_l1_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
@@ -135,6 +160,7 @@ def smooth_l1_loss(
     return _reduce(_huber(d, beta) / beta if beta else ops.abs(d), reduction)
 
 
+@in_single("cpu", "cuda")
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0
 ) -> Tensor:
@@ -154,6 +180,7 @@ def _huber(d: Tensor, delta: float) -> Tensor:
 
 
 @two_flags
+@in_single("cpu", "cuda")
 def kl_div(
     input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False
 ) -> Tensor:
@@ -177,6 +204,7 @@ def kl_div(
 
 
 @two_flags
+@in_single("cpu", "cuda")
 def binary_cross_entropy_with_logits(
     input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean",
     pos_weight: Tensor | None = None,
