@@ -271,7 +271,8 @@ def test_memory_of_a_graph_is_nobody_elses(gpu, monkeypatch):
     inside, pools = [], []
 
     class Pool(gpu.cuda.MemoryPool):
-        def __init__(self):
+        def __init__(self, allocator):
+            super().__init__(allocator)
             pools.append(self)
 
     @contextmanager
@@ -281,6 +282,8 @@ def test_memory_of_a_graph_is_nobody_elses(gpu, monkeypatch):
         inside.append(None)
 
     monkeypatch.setattr(gpu.cuda, "MemoryPool", Pool)
+    monkeypatch.setattr(gpu.cuda, "Memory", lambda size: f"{size} bytes", raising=False)
+    monkeypatch.setattr(gpu.cuda, "MemoryPointer", lambda *x: x, raising=False)
     monkeypatch.setattr(gpu.cuda, "using_allocator", using_allocator)
     seen, training = [], Training()
 
@@ -293,6 +296,8 @@ def test_memory_of_a_graph_is_nobody_elses(gpu, monkeypatch):
         step(put(BATCHES[0][:size]))
     assert len(pools) == 1
     assert seen == [None, None, *pools, None, None, *pools]
+    assert pools[0].allocator(512) == ("512 bytes", 0)
+    assert step.blocks == ["512 bytes"]  # kept, though the pool should let go of it
     grads = [weakref.ref(p.grad.array) for p in training.net.parameters()]
     loss = weakref.ref(step(put(BATCHES[0]))["loss"].array)
     training.optimizer.zero_grad()
