@@ -55,7 +55,7 @@ def graph(step: Callable[..., Any], device: Any = "cuda") -> Graphed:
     graph: the next call overwrites it. So it is with each parameter's `.grad`. The learning rate,
     the optimizer's count of steps and the random numbers of dropout go on from call to call as they
     would without a graph. Everything else that the host decides is decided once, when the step is
-    captured: whether the network is in training mode, an `if`, a Python number. After changing such
+    captured: whether the network is in training mode, autocast, an `if`, a Python number. After changing such
     a thing call `step.reset()`. Parameters may be changed in place between calls.
 
     Args:
@@ -177,7 +177,6 @@ class Graphed:
                 raise
         work.upload()
         return Recording(work, own, outputs, actions, before, self._alive())
-
 
     def _block(self, size: int) -> Any:
         """Memory for the pool, which cannot give it back to the driver when it looks for more."""
