@@ -55,8 +55,8 @@ def graph(step: Callable[..., Any], device: Any = "cuda") -> Graphed:
     graph: the next call overwrites it. So it is with each parameter's `.grad`. The learning rate,
     the optimizer's count of steps and the random numbers of dropout go on from call to call as they
     would without a graph. Everything else that the host decides is decided once, when the step is
-    captured: whether the network is in training mode, autocast, an `if`, a Python number. After changing such
-    a thing call `step.reset()`. Parameters may be changed in place between calls.
+    captured: whether the network is in training mode, autocast, an `if`, a Python number. After
+    changing such a thing call `step.reset()`. Parameters may be changed in place between calls.
 
     Args:
         device: where the step computes. On the CPU it is called as it is.
