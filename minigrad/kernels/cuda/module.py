@@ -33,7 +33,7 @@ KERNELS = (
     "bias_relu", "relu_backward",
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
     "sgd_step", "adam_step", "unscale", "add_sorted", "random_uniform", "random_normal", "dropout",
-    "cross_entropy", "cross_entropy_sums", "cross_entropy_backward", "image_batch",
+    "cross_entropy", "cross_entropy_sums", "cross_entropy_backward", "image_batch", "count_batch",
     "sum_parts", "lower_width", "to_pixels", "from_pixels", "space_to_depth", "depth_to_space",
     "winograd_tiles", "winograd_maps",
 )  # fmt: skip
