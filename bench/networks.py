@@ -15,15 +15,15 @@ import numpy as np
 
 import minigrad
 from alexnet import models
+from alexnet.timing import Work, in_turn
 from alexnet.twin import MINIGRAD, Side, compare, network_twin, sides, torch_twin
 from bench.rows import Row
-from bench.timing import Work, in_turn
 from minigrad import nn, optim
 
 # The paper's momentum and weight decay; a rate so small that many steps on noise stay finite.
 SGD: dict[str, Any] = {"lr": 1e-4, "momentum": 0.9, "weight_decay": 5e-4}
 DEFAULT, FUSED = "SGD", "fused SGD"  # PyTorch has SGD(fused=True), which is not its default
-TRAINING_SECONDS, INFERENCE_SECONDS = 15.0, 5.0  # for one row; see `timing.in_turn`
+TRAINING_SECONDS, INFERENCE_SECONDS = 15.0, 5.0  # for one row; see `alexnet.timing.in_turn`
 INFERENCE_BATCHES = (1, 128)
 
 
