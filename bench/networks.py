@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,15 +95,22 @@ NETWORKS = {
 }
 
 
-def training_step(side: Side, labels: np.ndarray, after: dict[str, Any]) -> Work:
-    """zero_grad, forward, cross-entropy, backward, and a step of each optimizer, for one engine."""
+def training_step(
+    side: Side, labels: np.ndarray, after: dict[str, Any],
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Work:  # fmt: skip
+    """zero_grad, forward, cross-entropy, backward, and a step of each optimizer, for one engine.
+
+    The forward pass and the loss are computed inside of `around()`.
+    """
     module, (x,) = side.module, side.inputs
-    target = side.engine.from_numpy(labels)
+    target = side.engine.from_numpy(labels).to(x.device)
     cross_entropy = side.engine.nn.functional.cross_entropy
 
     def forward(_: None) -> Any:
         module.zero_grad()
-        return cross_entropy(module(x), target)
+        with around():
+            return cross_entropy(module(x), target)
 
     return Work(
         {
