@@ -17,7 +17,19 @@ import minigrad
 from alexnet.timing import in_turn
 from alexnet.twin import MINIGRAD, import_torch
 from bench.gpu.results import Results
-from bench.gpu.sides import BF16, FP16, FP32, TF32, NotAvailable, each, part, pin, repeated, summary
+from bench.gpu.sides import (
+    BF16,
+    FP16,
+    FP32,
+    TF32,
+    NotAvailable,
+    device_of,
+    each,
+    part,
+    pin,
+    repeated,
+    summary,
+)
 
 SIDE = 8192  # of the matrices
 COPIED = 1 << 28  # floats in the copy
@@ -39,7 +51,7 @@ def gemm() -> Callable[..., None]:
     return gemm
 
 
-def product(precision: str, device: str, side: int = SIDE) -> dict[str, Any]:
+def product(precision: str, side: int = SIDE) -> dict[str, Any]:
     """FLOP/s of out = a b, all of `side` x `side`, ours and PyTorch's.
 
     Raises:
@@ -47,21 +59,21 @@ def product(precision: str, device: str, side: int = SIDE) -> dict[str, Any]:
     """
     pin(precision)
     torch, multiply = import_torch(), gemm()
-    ours, (x, y, z) = (_three(engine, precision, device, side) for engine in (minigrad, torch))
+    ours, (x, y, z) = (_three(engine, precision, side) for engine in (minigrad, torch))
     arrays = [tensor.array for tensor in ours]
     works = {
         MINIGRAD: lambda: multiply(*arrays, tf32=precision == TF32),
         TORCH: lambda: torch.mm(x, y, out=z),
     }
-    rates = _rates(works, device, 2 * side**3)
+    rates = _rates(works, 2 * side**3)
     _agree(ours[2], z, precision)
     return rates
 
 
-def _three(engine: Any, precision: str, device: str, side: int) -> list[Any]:
+def _three(engine: Any, precision: str, side: int) -> list[Any]:
     """Two random matrices, and a third to be written."""
-    dtype = part(engine, TYPES[precision])
-    return [engine.randn(side, side, device=device).to(dtype) for _ in range(3)]
+    dtype, where = part(engine, TYPES[precision]), device_of(engine)
+    return [engine.randn(side, side, device=where).to(dtype) for _ in range(3)]
 
 
 def _agree(ours: Any, theirs: Any, precision: str) -> None:
@@ -72,22 +84,22 @@ def _agree(ours: Any, theirs: Any, precision: str) -> None:
                               f"PyTorch's of {typical[1]:.3g}")
 
 
-def copy(device: str, floats: int = COPIED) -> dict[str, Any]:
+def copy(floats: int = COPIED) -> dict[str, Any]:
     """Bytes/s of a copy within the GPU's memory, reading and writing counted."""
     torch = import_torch()
-    x, y = (minigrad.randn(floats, device=device).array for _ in range(2))
-    a, b = (torch.randn(floats, device=device) for _ in range(2))
+    x, y = (minigrad.randn(floats, device=device_of(minigrad)).array for _ in range(2))
+    a, b = (torch.randn(floats, device=device_of(torch)) for _ in range(2))
 
     def ours() -> None:
         y[...] = x
 
-    return _rates({MINIGRAD: ours, TORCH: lambda: b.copy_(a)}, device, 2 * 4 * floats)
+    return _rates({MINIGRAD: ours, TORCH: lambda: b.copy_(a)}, 2 * 4 * floats)
 
 
-def _rates(works: dict[str, Callable[[], Any]], device: str, amount: int) -> dict[str, Any]:
+def _rates(works: dict[str, Callable[[], Any]], amount: int) -> dict[str, Any]:
     """For each engine how much a second, and the seconds."""
     engines = {MINIGRAD: minigrad, TORCH: import_torch()}
-    timed = {name: repeated(work, CALLS, engines[name], device) for name, work in works.items()}
+    timed = {name: repeated(work, CALLS, engines[name]) for name, work in works.items()}
     samples = in_turn(timed, SECONDS)
     seconds = {name: each(phases["step"], CALLS) for name, phases in samples.items()}
     return {
@@ -96,11 +108,11 @@ def _rates(works: dict[str, Callable[[], Any]], device: str, amount: int) -> dic
     }
 
 
-def measure(results: Results, device: str = "cuda", side: int = SIDE, floats: int = COPIED) -> None:
+def measure(results: Results, side: int = SIDE, floats: int = COPIED) -> None:
     """All lines, each printed and written down as soon as it is there."""
     for precision in TYPES:
-        results.add(precision, partial(product, precision, device, side), _line)
-    results.add("copy", lambda: copy(device, floats), _line)
+        results.add(precision, partial(product, precision, side), _line)
+    results.add("copy", lambda: copy(floats), _line)
 
 
 def _line(name: str, result: dict[str, Any]) -> str:

@@ -12,22 +12,22 @@ from collections.abc import Callable
 from typing import Any
 
 import minigrad
-from bench.gpu.sides import NotAvailable
+from bench.gpu.sides import NotAvailable, device_of
 from minigrad import backend
 
 WARM_UPS, STEPS = 3, 3
 
 
-def measure(build: Callable[[], tuple[Any, Callable[[], Any]]], device: str) -> dict[str, int]:
+def measure(build: Callable[[], tuple[Any, Callable[[], Any]]]) -> dict[str, int]:
     """The bytes at the peak of one side's steps; `build` makes its engine and its step.
 
     Raises:
         NotAvailable: this is no GPU.
     """
-    if device != "cuda":
-        raise NotAvailable(f"the memory of {device}")
     gc.collect()
     engine, step = build()
+    if device_of(engine) != "cuda":
+        raise NotAvailable(f"the memory of {device_of(engine)}")
     gc.collect()  # what building left behind, of either engine
     engine.cuda.empty_cache()
     for _ in range(WARM_UPS):

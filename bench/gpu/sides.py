@@ -22,6 +22,9 @@ FP32, TF32, FP16, BF16 = "fp32", "tf32", "fp16", "bf16"
 TOLERANCES = {FP32: 1e-4, TF32: 1e-2, BF16: 5e-2}
 
 
+DEVICES = {"minigrad": "cuda", "torch": "cuda"}  # where each engine computes; tests have no GPU
+
+
 class NotAvailable(Exception):
     """This checkout or this machine cannot do it; the message says what is missing."""
 
@@ -43,7 +46,12 @@ def pin(precision: str) -> None:
             raise NotAvailable("minigrad.backends.cuda.matmul.allow_tf32")
 
 
-def casts(engine: Any, precision: str, device: str) -> Callable[[], AbstractContextManager[Any]]:
+def device_of(engine: Any) -> str:
+    """Where this engine computes."""
+    return DEVICES[engine.__name__]
+
+
+def casts(engine: Any, precision: str) -> Callable[[], AbstractContextManager[Any]]:
     """What a forward pass runs under: autocast, if 16 bits are asked for.
 
     Raises:
@@ -52,7 +60,7 @@ def casts(engine: Any, precision: str, device: str) -> Callable[[], AbstractCont
     if precision != BF16:
         return nullcontext
     autocast: Any = part(engine, "autocast")
-    return partial(autocast, device, dtype=part(engine, "bfloat16"))
+    return partial(autocast, device_of(engine), dtype=part(engine, "bfloat16"))
 
 
 def part(of: Any, path: str) -> Any:
@@ -71,19 +79,19 @@ def part(of: Any, path: str) -> Any:
     return found
 
 
-def repeated(step: Callable[[], Any], steps: int, engine: Any, device: str) -> Work:
+def repeated(step: Callable[[], Any], steps: int, engine: Any) -> Work:
     """`steps` calls in a row, and one wait for the GPU: how a loop over batches meets it."""
 
     def run(_: Any) -> None:
         for _ in range(steps):
             step()
 
-    return Work({"step": run}, wait=waiting(engine, device))
+    return Work({"step": run}, wait=waiting(engine))
 
 
-def waiting(engine: Any, device: str) -> Callable[[], Any]:
+def waiting(engine: Any) -> Callable[[], Any]:
     """A function that lets the GPU finish; nothing for the CPU."""
-    return engine.cuda.synchronize if device == "cuda" else lambda: None
+    return engine.cuda.synchronize if device_of(engine) == "cuda" else lambda: None
 
 
 def each(samples: list[float], steps: int) -> list[float]:

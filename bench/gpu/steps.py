@@ -32,7 +32,18 @@ from alexnet.twin import (
 from bench import table
 from bench.gpu import memory
 from bench.gpu.results import Results
-from bench.gpu.sides import BF16, FP32, TF32, TOLERANCES, casts, each, part, pin, repeated
+from bench.gpu.sides import (
+    BF16,
+    FP32,
+    TF32,
+    TOLERANCES,
+    casts,
+    device_of,
+    each,
+    part,
+    pin,
+    repeated,
+)
 from bench.networks import DEFAULT, FUSED, NETWORKS, Network, optimizers, training_step
 from bench.rows import Row
 
@@ -62,36 +73,37 @@ LEVEL = 1.0  # at least, beside the compiled network
 
 
 class Contest:
-    """Both engines' copies of a network, on one device, in one precision, computing the same.
+    """Both engines' copies of a network, on the GPU, in one precision, computing the same.
 
     Raises:
         NotAvailable: the precision is missing.
         Disagreement: the scores differ.
     """
 
-    def __init__(self, name: str, goal: Goal, device: str) -> None:
+    def __init__(self, name: str, goal: Goal) -> None:
         pin(goal.precision)
         network = goal.network
         images, self.labels = network.images(network.batch), network.labels(network.batch)
-        self.goal, self.device, self.shape = goal, device, images.shape
+        self.goal, self.shape = goal, images.shape
         module = network.build()
         theirs = {
-            layout: torch_side(module, layout, images, build=network.twin).to(device)
+            layout: torch_side(module, layout, images, build=network.twin)
             for layout in layouts(images.ndim)
         }
-        self.sides = {MINIGRAD: minigrad_side(module, images).to(device), **theirs}
+        every = {MINIGRAD: minigrad_side(module, images), **theirs}
+        self.sides = {name: side.to(device_of(side.engine)) for name, side in every.items()}
         ours, *others = (self.scores(side) for side in self.sides.values())
         for layout, scores in zip(theirs, others, strict=True):
             compare(f"{name}, {layout}", ours, scores, TOLERANCES[goal.precision])
 
     def scores(self, side: Side) -> np.ndarray:
         """Of the first two images."""
-        with casts(side.engine, self.goal.precision, self.device)():
+        with casts(side.engine, self.goal.precision)():
             return first_results(side)
 
     def step(self, side: Side, optimizer: str = DEFAULT) -> Step:
         """A training step of one side, that returns the loss."""
-        around = casts(side.engine, self.goal.precision, self.device)
+        around = casts(side.engine, self.goal.precision)
         work = training_step(side, self.labels, {"": optimizers(side)[optimizer]}, around)
         forward, *rest = work.phases.values()
 
@@ -106,7 +118,7 @@ class Contest:
     def ours(self) -> Step:
         """Our step, as a graph if that is the row."""
         step = self.step(self.sides[MINIGRAD])
-        return part(minigrad, "cuda.graph")(step, self.device) if self.goal.graph else step
+        return part(minigrad, "cuda.graph")(step, device_of(minigrad)) if self.goal.graph else step
 
     def theirs(self) -> Iterator[tuple[str, Step]]:
         """PyTorch's eager steps in each of its settings."""
@@ -124,7 +136,7 @@ class Contest:
     def timed(self, name: str, steps: dict[str, Step], rounds: int | None) -> dict[str, Any]:
         """The row of these steps, ours among them, and its line for the terminal."""
         engines = {n: minigrad if n == MINIGRAD else import_torch() for n in steps}
-        works = {n: repeated(s, STEPS, engines[n], self.device) for n, s in steps.items()}
+        works = {n: repeated(s, STEPS, engines[n]) for n, s in steps.items()}
         samples = {
             variant: {"step": each(phases["step"], STEPS)}
             for variant, phases in in_turn(works, SECONDS, rounds).items()
@@ -133,14 +145,12 @@ class Contest:
         return {**row.to_json(), "line": "\n".join(table.lines(row))}
 
 
-def measure(
-    name: str, goal: Goal, results: Results, device: str = "cuda", rounds: int | None = None
-) -> None:
+def measure(name: str, goal: Goal, results: Results, rounds: int | None = None) -> None:
     """The row, PyTorch's compiled network where we have a graph, and the peak memory of both."""
     contests: list[Contest] = []
 
     def row() -> dict[str, Any]:
-        contests.append(Contest(name, goal, device))
+        contests.append(Contest(name, goal))
         steps = {MINIGRAD: contests[0].ours(), **dict(contests[0].theirs())}
         return contests[0].timed(name, steps, rounds)
 
@@ -155,13 +165,13 @@ def measure(
         results.add("compiled", beside_compiled, lambda _, row: row["line"])
     contests.clear()
     for what, side in (("minigrad", MINIGRAD), ("PyTorch", done["baseline"].partition(",")[0])):
-        alone = partial(_alone, name, goal, side, device)
-        results.add(f"memory {what}", partial(memory.measure, alone, device), memory.line)
+        alone = partial(_alone, name, goal, side)
+        results.add(f"memory {what}", partial(memory.measure, alone), memory.line)
 
 
-def _alone(name: str, goal: Goal, which: str, device: str) -> tuple[Any, Step]:
+def _alone(name: str, goal: Goal, which: str) -> tuple[Any, Step]:
     """One side's engine and step, without the other side's in memory."""
-    contest = Contest(name, goal, device)
+    contest = Contest(name, goal)
     side = contest.sides[which]
     contest.sides.clear()
     return side.engine, contest.step(side)

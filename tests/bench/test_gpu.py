@@ -46,6 +46,12 @@ def switches_as_they_were():
         setattr(holder, name, value)
 
 
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch):
+    """Both sides compute on the CPU."""
+    monkeypatch.setattr(sides, "DEVICES", {"minigrad": "cpu", "torch": "cpu", "engine": "cuda"})
+
+
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(steps, "STEPS", 1)
@@ -58,7 +64,7 @@ def row(tmp_path, quick):
 
     def measure(goal, rounds=1):
         with Results(tmp_path / "results.json") as results:
-            steps.measure("small", goal, results, "cpu", rounds)
+            steps.measure("small", goal, results, rounds)
         return results.status, json.loads((tmp_path / "results.json").read_text())
 
     return measure
@@ -84,19 +90,28 @@ def test_a_row_is_measured_beside_all_of_pytorchs_settings(row, capsys):
 
 def test_a_sample_is_the_time_of_one_step():
     calls = []
-    work = sides.repeated(lambda: calls.append(1), 7, torch, "cpu")
+    work = sides.repeated(lambda: calls.append(1), 7, torch)
     work.once()
     assert len(calls) == 7 and sides.each([7.0, 14.0], 7) == [1.0, 2.0]
 
 
 def test_a_training_step_changes_the_weights_on_both_sides(quick):
-    contest = steps.Contest("small", Goal(SMALL, FP32, 2.0), "cpu")
+    contest = steps.Contest("small", Goal(SMALL, FP32, 2.0))
     every = {MINIGRAD: contest.ours(), **dict(contest.theirs())}
     for name, step in every.items():
         weight = next(contest.sides[name.partition(",")[0]].module.parameters())
         before = weight.detach().numpy().copy()
         assert step().item() > 0
         assert not np.array_equal(weight.detach().numpy(), before), name
+
+
+def test_our_side_computes_on_the_gpu(gpu, quick, monkeypatch):
+    """On the double of one. PyTorch's twin is made of the CPU's weights before they move there."""
+    monkeypatch.setitem(sides.DEVICES, "minigrad", "cuda")
+    contest = steps.Contest("small", Goal(SMALL, FP32, 2.0))
+    ours = contest.sides[MINIGRAD]
+    assert {str(p.device) for p in (*ours.module.parameters(), *ours.inputs)} == {"cuda:0"}
+    assert contest.ours()().item() > 0
 
 
 def test_what_differs_is_not_timed(row, monkeypatch):
@@ -138,12 +153,12 @@ def test_what_this_checkout_lacks_is_said(row, monkeypatch):
     assert parts == {"row": {MISSING: missing}}
     engine = types.ModuleType("engine")
     with pytest.raises(NotAvailable, match=r"engine\.autocast"):
-        sides.casts(engine, BF16, "cpu")
+        sides.casts(engine, BF16)
     engine.autocast = lambda device, dtype: (device, dtype)
     with pytest.raises(NotAvailable, match=r"engine\.bfloat16"):
-        sides.casts(engine, BF16, "cpu")
+        sides.casts(engine, BF16)
     engine.bfloat16 = "b"
-    assert sides.casts(engine, BF16, "cuda")() == ("cuda", "b")
+    assert sides.casts(engine, BF16)() == ("cuda", "b")
 
 
 def test_both_sides_are_pinned_to_the_same_precision(monkeypatch):
@@ -180,7 +195,7 @@ def test_ceilings(tmp_path, quick, monkeypatch, capsys):
     monkeypatch.setattr(ceilings, "gemm", lambda: numpy_gemm)
     monkeypatch.delattr(minigrad.backends, "cuda", raising=False)
     with Results(tmp_path / "results.json") as results:
-        ceilings.measure(results, "cpu", side=48, floats=1000)
+        ceilings.measure(results, side=48, floats=1000)
     parts = results.parts
     assert list(parts) == ["fp32", "tf32", "fp16", "bf16", "copy"]
     assert MISSING in parts["tf32"]
@@ -195,7 +210,7 @@ def test_ceilings(tmp_path, quick, monkeypatch, capsys):
 def test_a_product_that_is_not_written_has_no_rate(tmp_path, quick, monkeypatch):
     monkeypatch.setattr(ceilings, "gemm", lambda: lambda *_, **__: None)
     with pytest.raises(ArithmeticError, match="fp32: our product is of size"):
-        ceilings.product(FP32, "cpu", side=48)
+        ceilings.product(FP32, side=48)
 
 
 def test_without_a_binding_a_ceiling_is_not_available(monkeypatch):
@@ -228,7 +243,8 @@ def test_our_peak_is_what_arrays_occupied(monkeypatch):
             event = Hook.active.malloc_postprocess if size > 0 else Hook.active.free_postprocess
             event(device_id=0, size=abs(size) - 3, mem_size=abs(size), mem_ptr=1, pmem_id=1)
 
-    peak = memory.measure(lambda: (minigrad, step), "cuda")
+    monkeypatch.setitem(sides.DEVICES, "minigrad", "cuda")
+    peak = memory.measure(lambda: (minigrad, step))
     assert peak == {"allocated": 1000 + 512 + 1024, "reserved": 4096}
 
 
