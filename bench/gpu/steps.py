@@ -146,27 +146,26 @@ class Contest:
 
 
 def measure(name: str, goal: Goal, results: Results, rounds: int | None = None) -> None:
-    """The row, PyTorch's compiled network where we have a graph, and the peak memory of both."""
-    contests: list[Contest] = []
+    """The row, the peak memory of both sides, and, where we have a graph, the row beside PyTorch's
+    compiled network: last, because compiling may take all the time that is left."""
 
     def row() -> dict[str, Any]:
-        contests.append(Contest(name, goal))
-        steps = {MINIGRAD: contests[0].ours(), **dict(contests[0].theirs())}
-        return contests[0].timed(name, steps, rounds)
+        contest = Contest(name, goal)
+        return contest.timed(name, {MINIGRAD: contest.ours(), **dict(contest.theirs())}, rounds)
 
     def beside_compiled() -> dict[str, Any]:
-        steps = {MINIGRAD: contests[0].ours(), COMPILED: contests[0].compiled()}
-        return contests[0].timed(f"{name}, compiled", steps, rounds)
+        contest = Contest(name, goal)
+        steps = {MINIGRAD: contest.ours(), COMPILED: contest.compiled()}
+        return contest.timed(f"{name}, compiled", steps, rounds)
 
     done = results.add("row", row, lambda _, row: row["line"])
     if done is None:
         return
-    if goal.graph:
-        results.add("compiled", beside_compiled, lambda _, row: row["line"])
-    contests.clear()
     for what, side in (("minigrad", MINIGRAD), ("PyTorch", done["baseline"].partition(",")[0])):
         alone = partial(_alone, name, goal, side)
         results.add(f"memory {what}", partial(memory.measure, alone), memory.line)
+    if goal.graph:
+        results.add("compiled", beside_compiled, lambda _, row: row["line"])
 
 
 def _alone(name: str, goal: Goal, which: str) -> tuple[Any, Step]:
