@@ -44,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except (InputError, datasets.DatasetError) as error:
         return fail(error, 2)
-    except (RunError, OSError, MemoryError) as error:
+    except MemoryError as error:  # also of a GPU
+        return fail(error, 1, after=": a smaller --batch-size takes less")
+    except (RunError, OSError) as error:
         return fail(error, 1)
     except Exception as error:  # a defect: still one line, and how to see more
         return fail(

@@ -17,8 +17,7 @@ import gc
 import math
 import os
 import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -30,6 +29,7 @@ from alexnet import models, summary, twin
 from alexnet.console import say
 from alexnet.environment import choose_device
 from alexnet.errors import InputError, RunError
+from alexnet.timing import Samples, Series, Work, in_turn
 from alexnet.train import scores_and_loss
 from alexnet.twin import MINIGRAD, Side
 from minigrad import nn
@@ -39,11 +39,7 @@ SMALL, LARGE = 128, 32  # images in a batch
 WARM_UP = 5  # batches: memory is mapped, and workers have started
 SECONDS, FEWEST, MOST = 30.0, 10, 100  # batches, where their number is left to the time they take
 EVERY = 10  # batches from one line to the next
-PAUSE = 0.015  # seconds between engines: OpenMP's workers spin for some 10 ms after their last job
 BUSY = 0.5  # load average at the start from which a machine is not at rest
-
-Clock = Callable[[], float]
-Pass = Callable[[Clock], list[float]]  # computes a batch; the seconds of its phases
 
 
 def command(args: argparse.Namespace) -> int:
@@ -81,20 +77,22 @@ def measure(args: argparse.Namespace, n: int) -> None:
     if args.compare:
         torch = twin.import_torch()
         say(f"beside PyTorch {torch.__version__}, threads {torch.get_num_threads()}")
-    how = args.batches, args.warm_up or WARM_UP
+    time = partial(
+        in_turn, seconds=SECONDS, rounds=args.batches, warm_ups=args.warm_up or WARM_UP,
+        bounds=(FEWEST, MOST), shortest=0.0, after_round=progress,
+    )  # fmt: skip
     say("")
-    passes = {name: partial(forward, side, device) for name, side in sides.items()}
-    report("Forward", in_turn(passes, *how))
-    passes = {name: partial(training, side, labels, device) for name, side in sides.items()}
-    samples = in_turn(passes, *how)
+    report("Forward", time({name: forward(side, device) for name, side in sides.items()}))
+    works = {name: training(side, labels, device) for name, side in sides.items()}
+    samples = time(works)
     report("Forward-backward", samples)
-    first, second = (statistics.median(phase) for phase in zip(*samples[MINIGRAD], strict=True))
+    first, second = (statistics.median(phase) for phase in samples[MINIGRAD].values())
     say(
         f"backward takes {second / first:.2f} times as long as forward "
         f"(medians: {three(second)} and {three(first)} sec / batch)"
     )
     ours = sides[MINIGRAD]
-    del sides, passes  # PyTorch's memory
+    del sides, works  # PyTorch's memory
     say("", *summary.timed_table(ours.module, ours.inputs[0], device))
 
 
@@ -121,42 +119,30 @@ def engines(
 # --------------------------------------------------------------------------------- what is timed
 
 
-def forward(side: Side, device: Device, clock: Clock) -> list[float]:
+def forward(side: Side, device: Device) -> Work:
     """A batch as in a test."""
-    side.module.eval()
 
     def scores(_: None) -> Any:
         with side.engine.no_grad():
             return side.module(*side.inputs)
 
-    return timed([scores], side, device, clock)
+    return Work({"forward": scores}, side.module.eval, partial(wait, side, device))
 
 
-def training(side: Side, labels: np.ndarray, device: Device, clock: Clock) -> list[float]:
-    """A batch as in training, without the update: the seconds forward, and backward."""
-    side.module.train()
-    side.module.zero_grad()
+def training(side: Side, labels: np.ndarray, device: Device) -> Work:
+    """A batch as in training, without the update: forward, and backward."""
     target = side.engine.from_numpy(labels).to(str(device))
     cross_entropy = side.engine.nn.functional.cross_entropy
+
+    def prepare() -> None:
+        side.module.train()
+        side.module.zero_grad()
 
     def loss(_: None) -> Any:
         return scores_and_loss(side.module(*side.inputs), target, cross_entropy)[1]
 
-    return timed([loss, lambda loss: loss.backward()], side, device, clock)
-
-
-def timed(
-    phases: Sequence[Callable[[Any], Any]], side: Side, device: Device, clock: Clock
-) -> list[float]:
-    """The seconds of each phase, which is given what the one before it returned."""
-    taken, state = [], None
-    wait(side, device)
-    for phase in phases:
-        began = clock()
-        state = phase(state)
-        wait(side, device)
-        taken.append(clock() - began)
-    return taken
+    phases = {"forward": loss, "backward": lambda loss: loss.backward()}
+    return Work(phases, prepare, partial(wait, side, device))
 
 
 def wait(side: Side, device: Device) -> None:
@@ -165,69 +151,41 @@ def wait(side: Side, device: Device) -> None:
         side.engine.cuda.synchronize()
 
 
-def in_turn(
-    passes: Mapping[str, Pass], batches: int | None, warm_up: int,
-    clock: Clock = time.perf_counter, pause: Callable[[float], None] = time.sleep,
-) -> dict[str, list[list[float]]]:  # fmt: skip
-    """Time all `passes` batch by batch, each in its turn; says how it goes.
-
-    Args:
-        batches: how many; None: as many as take SECONDS by the last warm-up, FEWEST to MOST.
-
-    Returns:
-        For each name and batch the seconds of its phases.
-    """
-    rest = PAUSE if len(passes) > 1 else 0.0
-
-    def once() -> dict[str, list[float]]:
-        taken = {}
-        for name, run in passes.items():
-            pause(rest)
-            taken[name] = run(clock)
-        return taken
-
-    for _ in range(warm_up):
-        began = clock()
-        once()
-        spent = clock() - began
-    if batches is None:
-        batches = min(max(int(SECONDS / max(spent, 1e-9)), FEWEST), MOST)
-    rounds = []
-    for step in range(1, batches + 1):
-        rounds.append(once())
-        if step % EVERY == 0:
-            ours, *others = map(math.fsum, rounds[-1].values())
-            shown = [f"{name} {three(s)}" for name, s in zip([*passes][1:], others, strict=True)]
-            beside = f" (PyTorch: {', '.join(shown)})" if others else ""
-            say(f"{now()}: step {step}, duration = {three(ours)}{beside}")
-    return {name: [taken[name] for taken in rounds] for name in passes}
-
-
 # ---------------------------------------------------------------------------------- what is said
 
 
-def report(what: str, samples: Mapping[str, Sequence[Sequence[float]]]) -> None:
+def progress(done: int, samples: Mapping[str, Samples]) -> None:
+    """Every tenth batch, and what it took."""
+    if done % EVERY:
+        return
+    ours, *others = (math.fsum(s[-1] for s in phases.values()) for phases in samples.values())
+    shown = [f"{name} {three(s)}" for name, s in zip([*samples][1:], others, strict=True)]
+    beside = f" (PyTorch: {', '.join(shown)})" if others else ""
+    say(f"{now()}: step {done}, duration = {three(ours)}{beside}")
+
+
+def report(what: str, samples: Mapping[str, Samples]) -> None:
     """A line for each engine, and how much faster we are than PyTorch in its better layout.
 
     The ratio is that of the medians; in brackets are the least and the greatest ratio of two
     neighbouring batches.
     """
-    seconds = {name: [math.fsum(phases) for phases in batches] for name, batches in samples.items()}
-    for name, values in seconds.items():
-        mean, median = statistics.fmean(values), statistics.median(values)
+    seconds = {name: Series.sum_of(phases.values()) for name, phases in samples.items()}
+    for name, series in seconds.items():
+        mean, median = statistics.fmean(series.values), series.median
         whose = "" if name == MINIGRAD else f" in PyTorch, {name},"
         say(
-            f"{now()}: {what}{whose} across {len(values)} steps, {three(mean)} +/- "
-            f"{three(statistics.pstdev(values), mean)} sec / batch (median {three(median, mean)})"
+            f"{now()}: {what}{whose} across {series.n} steps, {three(mean)} +/- "
+            f"{three(statistics.pstdev(series.values), mean)} sec / batch "
+            f"(median {three(median, mean)})"
         )
     ours, *others = seconds.values()
     if others:
-        best = min(others, key=statistics.median)
-        ratios = [theirs / mine for theirs, mine in zip(best, ours, strict=True)]
-        ratio = statistics.median(best) / statistics.median(ours)
+        best = min(others, key=lambda series: series.median)
+        ratios = best.over(ours)
         say(
-            f"{what}: PyTorch takes {ratio:.2f} times as long "
-            f"({min(ratios):.2f}..{max(ratios):.2f}, n = {len(ours)})"
+            f"{what}: PyTorch takes {best.median / ours.median:.2f} times as long "
+            f"({ratios.least:.2f}..{ratios.most:.2f}, n = {ours.n})"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import minigrad
 from alexnet.errors import InputError
 from minigrad import backend
+from minigrad.cuda import diagnose
 
 STAND_IN = "a stand-in drawn by code, NOT Fashion-MNIST"
 LIBRARIES = ("minigrad", "numpy", "safetensors", "tqdm", "threadpoolctl", "matplotlib", "pillow")
@@ -28,7 +29,8 @@ def versions() -> dict[str, str | None]:
 
 def extras() -> dict[str, str]:
     """The versions of the optional libraries that are installed."""
-    return {name: version for name in EXTRAS if (version := _version(name))}
+    names = (*EXTRAS, *diagnose.wheels())
+    return {name: version for name in names if (version := _version(name))}
 
 
 def _version(name: str) -> str | None:

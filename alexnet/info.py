@@ -15,6 +15,7 @@ from alexnet import datasets
 from alexnet.console import say
 from alexnet.environment import blas, extras, versions
 from minigrad import backend
+from minigrad.cuda import diagnose
 
 
 def command(args: argparse.Namespace) -> int:
@@ -35,14 +36,24 @@ def command(args: argparse.Namespace) -> int:
 
 
 def gpu() -> str:
-    """The GPUs by name, or why there is none."""
+    """The GPUs by name, and what computes on them; or why there is none."""
     problem = backend.cuda_problem()
     if problem:
         return f"none: {problem}"
-    return ", ".join(
+    names = ", ".join(
         f"cuda:{index} {minigrad.cuda.get_device_name(f'cuda:{index}')}"
         for index in range(minigrad.cuda.device_count())
     )
+    return f"{names}; {cuda()}"
+
+
+def cuda() -> str:
+    """The versions below CuPy, and a warning where two of its wheels share a folder."""
+    known, found, runtime = diagnose.driver(), diagnose.wheels(), backend.cupy().cuda.runtime
+    made_for = divmod(runtime.runtimeGetVersion() // 10, 100)
+    newest = diagnose.dotted(known.cuda) if known else "?"
+    twice = "" if len(found) < 2 else f"; {' and '.join(found)} overwrite each other: keep one"
+    return f"driver for CUDA up to {newest}, CuPy's CUDA {diagnose.dotted(made_for)}{twice}"
 
 
 def precisions() -> str:

@@ -184,16 +184,18 @@ def first_results(side: Side) -> np.ndarray:
     with side.engine.no_grad():  # cloned, for a layer that works in place
         result = side.module(*(value[:2].clone() for value in side.inputs))
     side.module.train(training)
-    return np.asarray(result)
+    return np.asarray(result.float().cpu())
 
 
-def compare(name: str, ours: np.ndarray, theirs: np.ndarray) -> None:
-    """Raises Disagreement unless two arrays are equal within TOLERANCE of the largest value."""
+def compare(
+    name: str, ours: np.ndarray, theirs: np.ndarray, tolerance: float = TOLERANCE
+) -> None:
+    """Raises Disagreement unless two arrays are equal within `tolerance` of the largest value."""
     if ours.shape != theirs.shape:
         raise Disagreement(f"{name}: the result has shape {ours.shape}, PyTorch's {theirs.shape}")
     largest = np.abs(theirs).max(initial=0.0)
     difference = np.abs(ours - theirs).max(initial=0.0)
-    if not difference <= TOLERANCE * max(largest, 1e-6):  # worded so that NaN fails
+    if not difference <= tolerance * max(largest, 1e-6):  # worded so that NaN fails
         raise Disagreement(
             f"{name}: the result differs from PyTorch's by {difference:.2g} where the largest "
             f"value is {largest:.2g}, so it is not timed"

@@ -1,7 +1,7 @@
 """`python -m bench`: minigrad beside PyTorch, printed row by row and written as JSON.
 
 With no arguments it times every op of the networks and then the networks themselves, which
-takes many minutes. Start reading at `timing.py`.
+takes many minutes. Start reading at `alexnet/timing.py`.
 """
 
 from __future__ import annotations

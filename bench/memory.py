@@ -60,9 +60,7 @@ def _main(name: str, batch: str, variant: str) -> None:
     del module, images, after
     before = _reset_peak()
     for _ in range(STEPS):
-        state = None
-        for phase in work.phases.values():
-            state = phase(state)
+        work.once()
     print(_peak() + _held_by_workers() - before)
 
 

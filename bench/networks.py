@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +16,15 @@ import numpy as np
 
 import minigrad
 from alexnet import models
+from alexnet.timing import Work, in_turn
 from alexnet.twin import MINIGRAD, Side, compare, network_twin, sides, torch_twin
 from bench.rows import Row
-from bench.timing import Work, in_turn
 from minigrad import nn, optim
 
 # The paper's momentum and weight decay; a rate so small that many steps on noise stay finite.
 SGD: dict[str, Any] = {"lr": 1e-4, "momentum": 0.9, "weight_decay": 5e-4}
 DEFAULT, FUSED = "SGD", "fused SGD"  # PyTorch has SGD(fused=True), which is not its default
-TRAINING_SECONDS, INFERENCE_SECONDS = 15.0, 5.0  # for one row; see `timing.in_turn`
+TRAINING_SECONDS, INFERENCE_SECONDS = 15.0, 5.0  # for one row; see `alexnet.timing.in_turn`
 INFERENCE_BATCHES = (1, 128)
 
 
@@ -94,15 +95,22 @@ NETWORKS = {
 }
 
 
-def training_step(side: Side, labels: np.ndarray, after: dict[str, Any]) -> Work:
-    """zero_grad, forward, cross-entropy, backward, and a step of each optimizer, for one engine."""
+def training_step(
+    side: Side, labels: np.ndarray, after: dict[str, Any],
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Work:  # fmt: skip
+    """zero_grad, forward, cross-entropy, backward, and a step of each optimizer, for one engine.
+
+    The forward pass and the loss are computed inside of `around()`.
+    """
     module, (x,) = side.module, side.inputs
-    target = side.engine.from_numpy(labels)
+    target = side.engine.from_numpy(labels).to(x.device)
     cross_entropy = side.engine.nn.functional.cross_entropy
 
     def forward(_: None) -> Any:
         module.zero_grad()
-        return cross_entropy(module(x), target)
+        with around():
+            return cross_entropy(module(x), target)
 
     return Work(
         {

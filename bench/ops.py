@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 import minigrad
+from alexnet.timing import Work, in_turn
 from alexnet.twin import MINIGRAD, Side, import_torch, sides
 from bench.networks import SGD, Network
 from bench.rows import Row
-from bench.timing import Work, in_turn
 from minigrad import nn, optim
 
 Shape = tuple[int, ...]
-SECONDS = 1.0  # for one row; see `timing.in_turn`
+SECONDS = 1.0  # for one row; see `alexnet.timing.in_turn`
 OPS = (
     "Conv2d", "Linear", "ReLU", "MaxPool2d", "AdaptiveAvgPool2d", "LocalResponseNorm", "Dropout",
     "BatchNorm2d", "CrossEntropyLoss", "SGD", "Adam",

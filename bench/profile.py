@@ -123,11 +123,10 @@ def measure(network: Network, steps: int | None) -> list[str]:
     work = training_step(side, labels, {DEFAULT: optimizers(side)[DEFAULT]})
     recorded, totals = [], []
     for i in range(WARM_UPS + (steps or STEPS)):
-        recorder, state = Recorder(), None
+        recorder = Recorder()
         began = time.perf_counter()
         with recorder.recording(side.module):
-            for phase in work.phases.values():
-                state = phase(state)
+            work.once()
         if i >= WARM_UPS:
             totals.append(time.perf_counter() - began)
             recorded.append(recorder.calls)

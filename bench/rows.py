@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from alexnet.timing import Samples, Series
 from alexnet.twin import MINIGRAD
-from bench.timing import Samples, Series
 
 TOTAL = "total"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from alexnet.timing import Series
 from alexnet.twin import MINIGRAD
 from bench.rows import TOTAL, Row
-from bench.timing import Series
 
 Peaks = dict[str, int]  # variant -> bytes that a training step adds: ours, and one of PyTorch's
 HEADER = (

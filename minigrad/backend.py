@@ -86,18 +86,10 @@ def cuda_problem() -> str:
 def _probe_cuda() -> str:
     try:
         import cupy
-    except ModuleNotFoundError:
-        return (
-            "CuPy is not installed: pip install 'minigrad[cuda13x]' (CUDA 13) or "
-            "'minigrad[cuda12x]' (CUDA 12), or use --device cpu"
-        )
-    except Exception as error:  # a broken wheel raises almost anything
-        return f"CuPy is installed but does not import ({str(error).splitlines()[0]})"
-    try:
         (cupy.ones(1) + 1).get()
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return f"CuPy is installed but no GPU is usable ({reason}): does nvidia-smi list one?"
+    except Exception as error:  # a broken wheel raises almost anything
+        from minigrad.cuda.diagnose import explain  # looks at wheels and the driver
+        return explain(error)
     return ""
 
 

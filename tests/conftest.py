@@ -22,6 +22,21 @@ from tests.kernels.cuda_double import cuda, gpu, installed, libcublas, library, 
 DEVICES = ["cpu", "cuda"] if mg.cuda.is_available() else ["cpu"]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The GPU's tests first, and marked in a report as such, of how many: `bench/gpu.sh` has little
+    time, and says whether it reached them all."""
+    on_gpu = [item for item in items if _on_gpu(item)]
+    for item in on_gpu:
+        item.user_properties.append(("of the GPU's", str(len(on_gpu))))
+    items.sort(key=lambda item: not _on_gpu(item))
+
+
+def _on_gpu(item: pytest.Item) -> bool:
+    parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    return parameters.get("device") == "cuda"
+
+
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> str:
     """Every device on which an array can really be allocated."""

@@ -22,7 +22,7 @@ MODULES = {
 
 # Each floor may import what stands on it or below it.
 FLOORS = [
-    ["minigrad.backend", "minigrad.dtypes", "minigrad.missing"],
+    ["minigrad.backend", "minigrad.dtypes", "minigrad.missing", "minigrad.cuda.diagnose"],
     ["minigrad.kernels"],
     ["minigrad.tensor", "minigrad.autograd", "minigrad.operators", "minigrad.ops",
      "minigrad.creation", "minigrad.printing", "minigrad.gradcheck", "minigrad.cuda",
@@ -62,13 +62,16 @@ def test_imports_point_one_way(name: str) -> None:
 
 
 def test_only_the_backend_and_its_kernels_say_cupy() -> None:
-    """Others ask `backend.cupy()`, which explains what is wrong where there is none."""
+    """Others ask `backend.cupy()`, which explains what is wrong where there is none; that is, asks
+    `cuda.diagnose` for the explanation, which names wheels and imports none."""
+    named = "minigrad.cuda.diagnose"
+    assert "cupy" not in imported(ast.parse(MODULES[named].read_text()))
     speakers = {
         name for name, path in MODULES.items()
         if re.search(r"(?<!backend\.)\bcupy\b", path.read_text())
     }
     speakers = {name for name in speakers if not name.startswith("minigrad.kernels.cuda")}
-    assert speakers == {"minigrad.backend"}
+    assert speakers == {"minigrad.backend", named}
 
 
 def test_the_kernels_of_both_devices_have_the_same_names() -> None:

@@ -11,8 +11,8 @@ import pytest
 import minigrad as mg
 from alexnet import bench, models, summary
 from alexnet.__main__ import main
-from alexnet.bench import FEWEST, MOST, SECONDS, in_turn, report, three
-from alexnet.twin import CHANNELS_LAST, MINIGRAD, NCHW
+from alexnet.bench import FEWEST, MOST, SECONDS, report, three
+from alexnet.twin import MINIGRAD
 from minigrad import nn
 from minigrad.backend import CPU
 
@@ -24,32 +24,6 @@ QUICK = ("--batch-size", "2", "--batches", "20", "--warm-up", "1")
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch):
     monkeypatch.setattr(summary, "REPEATS", 1)
-
-
-class Clock:
-    """Time that passes only when something says that it takes time."""
-
-    def __init__(self):
-        self.now, self.turns = 0.0, []
-
-    def __call__(self):
-        return self.now
-
-    def takes(self, name, *batches):
-        """A pass whose batches, lists of phases, last so long; the last one ever after."""
-        left = list(batches)
-
-        def run(clock):
-            assert clock is self
-            phases = left.pop(0) if len(left) > 1 else left[0]
-            self.now += sum(phases)
-            self.turns.append(name)
-            return phases
-
-        return run
-
-    def pause(self, seconds):
-        self.turns.append(seconds)
 
 
 def across(title, n):
@@ -104,46 +78,47 @@ def test_the_default_batch(monkeypatch, model, size):
 # ------------------------------------------------------------------------------------- arithmetic
 
 
-def test_engines_take_turns_and_warm_up_does_not_count(capsys):
-    clock = Clock()
-    passes = {
-        MINIGRAD: clock.takes("us", [9.0], [9.0], [1.0, 2.0], [3.0, 4.0]),
-        NCHW: clock.takes("them", [9.0], [9.0], [5.0], [6.0]),
+def samples(**batches):
+    """Seconds of phases, batch by batch, as `in_turn` returns them."""
+    return {
+        name.replace("us", MINIGRAD): {str(i): list(p) for i, p in enumerate(zip(*b, strict=True))}
+        for name, b in batches.items()
     }
-    samples = in_turn(passes, 2, 2, clock, clock.pause)
-    assert samples == {MINIGRAD: [[1.0, 2.0], [3.0, 4.0]], NCHW: [[5.0], [6.0]]}
-    assert clock.turns == [bench.PAUSE, "us", bench.PAUSE, "them"] * 4
-    assert capsys.readouterr().out == ""
 
 
 def test_every_tenth_batch_is_said(capsys):
-    clock = Clock()
-    batches = [[float(n), 0.5] for n in range(26)]  # the first is the warm-up
-    in_turn({MINIGRAD: clock.takes("us", *batches)}, 25, 1, clock, clock.pause)
+    mine = [[float(n), 0.5] for n in range(1, 26)]
+    for done in range(1, 26):
+        bench.progress(done, samples(us=mine[:done]))
     ten, twenty = capsys.readouterr().out.splitlines()
     assert re.fullmatch(STAMP + r"step 10, duration = 10\.500", ten)
     assert re.fullmatch(STAMP + r"step 20, duration = 20\.500", twenty)
-    passes = {name: clock.takes(name, [s]) for name, s in ((MINIGRAD, 0.5), (NCHW, 0.02), ("x", 2))}
-    in_turn(passes, 10, 1, clock, clock.pause)
+    bench.progress(10, samples(us=[[0.5]], NCHW=[[0.02]], x=[[2.0]]))
     (line,) = capsys.readouterr().out.splitlines()
     assert line.endswith("step 10, duration = 0.500 (PyTorch: NCHW 0.0200, x 2.000)")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "batches"), [(100, FEWEST), (SECONDS / 40, 40), (1e-3, MOST), (0, MOST)]
-)
-def test_batches_fill_half_a_minute(capsys, seconds, batches):
-    clock = Clock()
-    us, they = clock.takes("us", [99], [seconds / 3]), clock.takes("they", [2 * seconds / 3])
-    passes = {"us": us, "they": they}
-    samples = in_turn(passes, None, 2, clock, clock.pause)  # judged by the last warm-up, of all
-    assert len(samples["us"]) == pytest.approx(batches, abs=1)
+def test_how_it_is_timed(monkeypatch):
+    """Half a minute of single batches, 10 to 100 of them, unless it is asked for otherwise."""
+    asked = []
+
+    def in_turn(works, **how):
+        asked.append({**how, "names": list(works)})
+        return samples(us=[[1.0, 2.0]])
+
+    monkeypatch.setattr(bench, "in_turn", in_turn)
+    assert main(["bench", "lenet5", "--batch-size", "1"]) == 0
+    assert main(["bench", "lenet5", *QUICK]) == 0
+    usual = {"seconds": SECONDS, "bounds": (FEWEST, MOST), "shortest": 0.0,
+             "after_round": bench.progress, "names": [MINIGRAD]}
+    assert asked[:2] == [{**usual, "rounds": None, "warm_ups": 5}] * 2
+    assert asked[2:] == [{**usual, "rounds": 20, "warm_ups": 1}] * 2
 
 
 def test_mean_deviation_median_and_ratio(capsys):
     ours, theirs = [[1.0, 1.0], [3.0, 0.5], [4.0, 1.0], [2.5, 1.0]], [4.0, 7.0, 10.0, 7.0]
     better, worse = [[t] for t in theirs], [[t + 0.5] for t in theirs]
-    report("Forward", {MINIGRAD: ours, NCHW: worse, CHANNELS_LAST: better})
+    report("Forward", samples(us=ours, NCHW=worse, channels_last=better))
     mine, nchw, last, ratio = capsys.readouterr().out.splitlines()
     sums = [2.0, 3.5, 5.0, 3.5]
     found = re.fullmatch(across("Forward", 4), mine)
@@ -154,21 +129,21 @@ def test_mean_deviation_median_and_ratio(capsys):
     assert re.fullmatch(across("Forward in PyTorch, NCHW,", 4), nchw)[1] == "7.500"
     assert re.fullmatch(across("Forward in PyTorch, channels_last,", 4), last)[1] == "7.000"
     assert ratio == "Forward: PyTorch takes 2.00 times as long (2.00..2.00, n = 4)"
-    report("X", {MINIGRAD: [[1.0], [2.0], [4.0]], NCHW: [[3.0], [1.0], [8.0]]})
+    report("X", samples(us=[[1.0], [2.0], [4.0]], NCHW=[[3.0], [1.0], [8.0]]))
     assert capsys.readouterr().out.splitlines()[-1] == (
         "X: PyTorch takes 1.50 times as long (0.50..3.00, n = 3)"
     )
 
 
 def test_one_engine_has_no_ratio(capsys):
-    report("Forward", {MINIGRAD: [[1.0]]})
+    report("Forward", samples(us=[[1.0]]))
     (line,) = capsys.readouterr().out.splitlines()
     assert re.fullmatch(across("Forward", 1), line).groups() == ("1.000", "0.000", "1.000")
 
 
 def test_backward_is_compared_with_the_forward_of_the_same_batches(capsys, monkeypatch):
-    samples = [[1.0, 2.0], [1.5, 3.0], [9.0, 9.0]]
-    monkeypatch.setattr(bench, "in_turn", lambda *how: {MINIGRAD: samples})
+    batches = samples(us=[[1.0, 2.0], [1.5, 3.0], [9.0, 9.0]])
+    monkeypatch.setattr(bench, "in_turn", lambda *works, **how: batches)
     assert main(["bench", "lenet5", "--batch-size", "1"]) == 0
     said = "backward takes 2.00 times as long as forward (medians: 3.000 and 1.500 sec / batch)"
     assert said in capsys.readouterr().out
@@ -200,8 +175,7 @@ def test_forward_has_no_graph_and_evaluation_mode(sides):
         seen = []
         right = side.module.forward
         side.module.forward = lambda x, right=right, seen=seen: seen.append(right(x)) or seen[-1]
-        clock = iter((1.0, 4.0))
-        assert bench.forward(side, CPU, lambda clock=clock: next(clock)) == [3.0]
+        bench.forward(side, CPU).once()
         (scores,) = seen
         assert not side.module.training
         assert not scores.requires_grad
@@ -212,10 +186,10 @@ def test_training_makes_all_gradients_and_no_update(sides):
     labels = np.array([3, 1, 4, 1])
     grads = []
     for side in sides.values():
+        work = bench.training(side, labels, CPU)
+        assert list(work.phases) == ["forward", "backward"]
         for _ in range(2):  # gradients do not add up
-            clock = iter((1.0, 4.0, 10.0, 15.0))
-            taken = bench.training(side, labels, CPU, lambda clock=clock: next(clock))
-            assert taken == [3.0, 5.0]
+            work.once()
         assert side.module.training
         grads.append([np.asarray(p.grad) for p in side.module.parameters()])
         for p, old in zip(side.module.parameters(), before, strict=True):
@@ -299,7 +273,7 @@ def test_ctrl_c_ends_it_in_one_word(capsys, monkeypatch):
         raise KeyboardInterrupt
 
     threads, frozen = mg.get_num_threads(), gc.get_freeze_count()
-    monkeypatch.setattr(bench, "timed", press)
+    monkeypatch.setattr(bench, "forward", press)
     assert refused(capsys, "lenet5", *QUICK, "--threads", str(threads + 1)) == (130, "interrupted")
     assert mg.get_num_threads() == threads
     assert gc.get_freeze_count() == frozen == 0

@@ -1,4 +1,4 @@
-"""The bench: its clock, its arithmetic, the PyTorch twin, and one short run from end to end."""
+"""The bench: its arithmetic, the PyTorch twin, and one short run from end to end."""
 
 from __future__ import annotations
 
@@ -15,74 +15,8 @@ from alexnet.twin import CHANNELS_LAST, MINIGRAD, NCHW, Disagreement, sides, tor
 from bench import networks, ops, profile, sweep
 from bench.__main__ import main
 from bench.rows import Row
-from bench.timing import FEWEST, MOST, WARM_UPS, Series, Work, in_turn
 from minigrad import nn
 from minigrad.kernels import cpu
-
-
-class Clock:
-    """Time that passes only when something says that it takes time."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.turns: list[str] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def takes(self, *seconds: float, name: str = "", result: object = None):
-        """A function that lasts the first of `seconds`, then the next, and the last ever after."""
-        left = list(seconds)
-
-        def function(*_: object) -> object:
-            self.now += left.pop(0) if len(left) > 1 else left[0]
-            self.turns.append(name)
-            return result
-
-        return function
-
-
-def test_engines_take_turns_and_only_phases_count():
-    clock = Clock()
-    warm = [9.0] * WARM_UPS
-    a = Work(
-        {"forward": clock.takes(*warm, 1, 2, name="A"), "backward": clock.takes(3)},
-        prepare=clock.takes(100),
-    )
-    b = Work({"forward": clock.takes(*warm, 4, 5, name="B")})
-    samples = in_turn({"a": a, "b": b}, seconds=0, rounds=2, clock=clock, pause=clock.takes(50))
-    assert samples == {"a": {"forward": [1, 2], "backward": [3, 3]}, "b": {"forward": [4, 5]}}
-    assert [name for name in clock.turns if name] == ["A", "B"] * (WARM_UPS + 2)
-
-
-def test_a_phase_is_given_what_the_one_before_returned():
-    seen = []
-    phases = {"first": lambda state: seen.append(state) or "y", "second": seen.append}
-    clock = Clock()
-    in_turn({"a": Work(phases, prepare=lambda: "x")}, 0, 1, clock, pause=clock.takes(0))
-    assert set(seen[::2]) == {"x"} and set(seen[1::2]) == {"y"}
-
-
-@pytest.mark.parametrize(("seconds", "rounds"), [(0, FEWEST), (8.5, 8), (1000, MOST)])
-def test_rounds_fill_the_time(seconds, rounds):
-    clock = Clock()
-    samples = in_turn({"a": Work({"p": clock.takes(1)})}, seconds, None, clock, clock.takes(0))
-    assert len(samples["a"]["p"]) == rounds
-
-
-def test_short_work_is_repeated_and_averaged():
-    clock = Clock()
-    warm, calls = [0.001] * WARM_UPS, [0.001, 0.002, 0.003, 0.004, 0.005]
-    work = Work({"p": clock.takes(*warm, *calls, 0.001)})
-    samples = in_turn({"a": work}, 0, 2, clock, clock.takes(0))
-    assert samples["a"]["p"] == pytest.approx([0.003, 0.001])  # five calls fill 5 ms
-
-
-def test_series():
-    ours, theirs = Series((1.0, 2.0, 4.0)), Series((3.0, 4.0, 2.0))
-    assert (ours.median, ours.least, ours.most, ours.n) == (2.0, 1.0, 4.0, 3)
-    assert theirs.over(ours).values == (3.0, 2.0, 0.5)  # pair by pair, not median by median
-    assert Series.sum_of([[1.0, 2.0], [10.0, 20.0]]).values == (11.0, 22.0)
 
 
 def test_the_baseline_is_the_faster_of_both_layouts():
