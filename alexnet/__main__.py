@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, NoReturn
 
-from alexnet import config, datasets, models, presets
+from alexnet import config, datasets, models, precision, presets
 from alexnet.errors import InputError, RunError
 
 
@@ -156,6 +156,10 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     ten = "test ten crops of each image at the end: corners, centre, mirrored"
     flag("--ten-crop", ten, action=argparse.BooleanOptionalAction)
     add_device(parser)
+    rounded = "what products are rounded to; a CPU is slower in fp16 and bf16, and has no tf32"
+    flag("--precision", rounded, choices=precision.PRECISIONS)
+    once = "on a GPU, capture the training step once and then launch it as a whole"
+    flag("--graph", once, action=argparse.BooleanOptionalAction)
     add_run(flag)
     flag("--overfit-batch", "learn one batch by heart; writes nothing", action="store_true")
 

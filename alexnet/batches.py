@@ -8,7 +8,7 @@ same batches.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from alexnet.config import Config
 from alexnet.datasets import Splits
 from alexnet.errors import InputError
 from alexnet.transforms import CenterCrop, Lighting, TenCrop, crop_batch
-from alexnet.transforms.batches import Level, of_channels
+from alexnet.transforms.batches import Level, draw_mirrored, of_channels
+from alexnet.transforms.crops import PLACES, draw_corners
 from minigrad import Tensor
 from minigrad.utils.data import DataLoader, Dataset
 
@@ -81,8 +82,11 @@ class Preparation:
         """uint8 (N, H, W) to float32 (N, 1, R, R), of which crops may be taken; colour pictures
         (N, H, W, C) to (N, C, R, R)."""
         planes = images if images.ndim == 3 else np.moveaxis(images, -1, 1)
-        mean = self._scaled(self.mean) if self.mean.ndim == 2 else self.mean
-        return transforms.normalize_batch(self._scaled(planes), mean, self.std)
+        return transforms.normalize_batch(self._scaled(planes), self.whole_mean(), self.std)
+
+    def whole_mean(self) -> np.ndarray:
+        """What is subtracted from the whole: (), (C,) or (R, R)."""
+        return self._scaled(self.mean) if self.mean.ndim == 2 else self.mean
 
     def _scaled(self, planes: np.ndarray) -> np.ndarray:  # (..., H, W) -> (..., R, R)
         if self.crop_from is not None:
@@ -108,6 +112,25 @@ class Preparation:
             return (self(images),)
         return TenCrop(self.side(images))(Tensor(self.whole(images)))
 
+    def places(self, side: int) -> list[tuple[bool, int, int]]:
+        """Where the ten crops of `views` are: mirrored or not, top, left. The fifth is the middle,
+        which is all that is shown without `ten_crop`."""
+        room = (self.crop_from or side) - side
+        return [
+            (mirrored, round(room * down), round(room * across))
+            for mirrored in (False, True)
+            for down, across in PLACES
+        ]
+
+
+class Draw(NamedTuple):
+    """The changes of a batch: which images are mirrored (N,), tops and lefts of crops (N, 2), and
+    the colours added at the end (N, C, 1, 1); None for what is not done."""
+
+    mirrored: np.ndarray | None
+    corners: np.ndarray | None
+    light: np.ndarray | None
+
 
 class TrainingBatches(Dataset):
     """The training images in batches, in a new order each epoch."""
@@ -131,13 +154,33 @@ class TrainingBatches(Dataset):
         Enlarging images takes long enough to be worth a thread that works ahead.
         """
         self.epoch = epoch
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.labels))
+        order = self.order(epoch)
         workers = int((self.prepare.crop_from or self.prepare.resize) is not None)
         sampler: Any = order[start * self.batch_size :]
         return iter(DataLoader(self, self.batch_size, sampler=sampler, num_workers=workers))
 
+    def order(self, epoch: int) -> np.ndarray:
+        """All images in the order of an epoch."""
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.labels))
+
+    def draw(self, epoch: int, indices: np.ndarray) -> Draw:
+        """What `get_batch` draws for the batch of these images, in the same order."""
+        rng, n = self.rng(epoch, indices), len(indices)
+        mirrored = corners = light = None
+        if self.augment:
+            mirrored = draw_mirrored(n, rng)
+        if self.prepare.crop_from is not None:
+            room = self.prepare.crop_from - self.prepare.side(self.images)
+            corners = np.stack(draw_corners(n, room, room, rng), axis=1)
+        if self.lighting is not None:
+            light = self.lighting.colours(n, rng) / of_channels(self.prepare.std)
+        return Draw(mirrored, corners, light)
+
+    def rng(self, epoch: int, indices: np.ndarray) -> np.random.Generator:
+        return np.random.default_rng([self.seed, epoch, int(indices[0]) + 1])
+
     def get_batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng([self.seed, self.epoch, int(indices[0]) + 1])
+        rng = self.rng(self.epoch, indices)
         x = self.prepare.whole(self.images[indices])  # (N, C, R, R)
         if self.augment:
             x = transforms.augment_batch(x, rng)

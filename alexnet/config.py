@@ -31,7 +31,8 @@ class Config:
     The defaults: `alexnet_small`, two thirds of Fashion-MNIST, three epochs. limit_train None is
     the whole training set; resize None leaves images as they are; lr is the highest learning rate
     that the schedule reaches; crop_from and ten_crop are explained in `batches.py`, init "paper" in
-    `paper.py`, lighting (its deviation) in `crops.py`.
+    `paper.py`, lighting (its deviation) in `crops.py`, precision in
+    `precision.py`, graph in `on_gpu.py`.
     """
 
     preset: str | None = None
@@ -54,6 +55,8 @@ class Config:
     lighting: float = 0.0
     ten_crop: bool = False
     device: str = "auto"
+    precision: str = "fp32"
+    graph: bool = False
     seed: int = 0
 
     @classmethod
@@ -112,7 +115,9 @@ ADAM_SMALLER = (
 
 
 FREEZING = ("backbone", "none")
-NOT_TUNED = ("preset", "limit_train", "init", "normalize", "lighting", "ten_crop")
+NOT_TUNED = (
+    "preset", "limit_train", "init", "normalize", "lighting", "ten_crop", "precision", "graph",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

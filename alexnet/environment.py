@@ -14,7 +14,7 @@ from minigrad import backend
 
 STAND_IN = "a stand-in drawn by code, NOT Fashion-MNIST"
 LIBRARIES = ("minigrad", "numpy", "safetensors", "tqdm", "threadpoolctl", "matplotlib", "pillow")
-EXTRAS = ("onnx", "onnxruntime")  # mentioned only where they are installed
+EXTRAS = ("ml_dtypes", "onnx", "onnxruntime")  # mentioned only where they are installed
 
 
 def versions() -> dict[str, str | None]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minigrad
-from alexnet import checkpoint, datasets, folders
+from alexnet import checkpoint, datasets, folders, resident
 from alexnet.batches import Preparation
 from alexnet.console import Progress, say, stopwatch
 from alexnet.environment import STAND_IN, choose_device
@@ -65,18 +65,20 @@ def evaluate(
     """
     model.eval()
     batch_size = max(FEWEST, PIXELS // prepare.side(images) ** 2)
+    found = []  # for each batch, the logarithms of what each view makes probable
+    with minigrad.no_grad(), Progress(label, len(images)) as progress:
+        for views in resident.views(images, prepare, device, batch_size, ten_crop):
+            found.append([F.log_softmax(model(x), 1) for x in views])
+            progress.advance(len(views[0]))
+            after_batch()
     loss = 0.0
     probabilities = []
-    with minigrad.no_grad(), Progress(label, len(images)) as progress:
-        for start in range(0, len(images), batch_size):
-            part = slice(start, start + batch_size)
-            views = prepare.views(images[part]) if ten_crop else (prepare(images[part]),)
-            logs = [F.log_softmax(model(x.to(device)), 1).cpu().numpy() for x in views]
-            mean = np.logaddexp.reduce(logs) - np.float32(np.log(len(logs)))  # (N, classes)
-            loss -= float(np.take_along_axis(mean, targets[part, None], 1).sum())
-            probabilities.append(np.exp(mean))
-            progress.advance(len(mean))
-            after_batch()
+    for i, logs in enumerate(found):  # only now does anybody wait for a GPU
+        mean = np.logaddexp.reduce([log.cpu().numpy() for log in logs])  # (N, classes)
+        mean -= np.float32(np.log(len(logs)))
+        part = targets[i * batch_size : (i + 1) * batch_size, None]
+        loss -= float(np.take_along_axis(mean, part, 1).sum())
+        probabilities.append(np.exp(mean))
     return Evaluation(loss / len(images), np.concatenate(probabilities), targets)
 
 

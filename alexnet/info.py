@@ -28,6 +28,7 @@ def command(args: argparse.Namespace) -> int:
         f"{'threads':14} {minigrad.get_num_threads()} (MINIGRAD_NUM_THREADS changes it)",
         f"{'BLAS':14} {blas()}",
         f"{'GPU':14} {gpu()}",
+        f"{'precisions':14} {precisions()}",
         f"{'Fashion-MNIST':14} {data(args.data_dir)}",
     )
     return 0
@@ -42,6 +43,13 @@ def gpu() -> str:
         f"cuda:{index} {minigrad.cuda.get_device_name(f'cuda:{index}')}"
         for index in range(minigrad.cuda.device_count())
     )
+
+
+def precisions() -> str:
+    """What `alexnet train --precision` takes here, and what is missing for the rest."""
+    bf16 = "bf16" if extras().get("ml_dtypes") else "bf16 (missing: pip install ml_dtypes)"
+    tf32 = "tf32 (only on a GPU)" if backend.cuda_problem() else "tf32"
+    return f"fp32, {tf32}, fp16, {bf16}"
 
 
 def data(data_dir: str | None) -> str:

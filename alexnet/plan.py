@@ -14,6 +14,7 @@ from alexnet.console import counted, duration
 from alexnet.datasets import Splits
 from alexnet.environment import STAND_IN
 from alexnet.evaluate import Evaluation
+from alexnet.precision import Precision
 from alexnet.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ PIXELS = {
 }
 
 
-def lines(config: Config, data: Splits, device_line: str) -> list[str]:
+def lines(config: Config, data: Splits, device_line: str, precision: Precision) -> list[str]:
     """What is about to happen. The first line names a stand-in for what it is."""
     on = STAND_IN if data.stand_in else "Fashion-MNIST"
     chosen = f", as many of each class, chosen by seed {config.seed}"
@@ -50,6 +51,8 @@ def lines(config: Config, data: Splits, device_line: str) -> list[str]:
         f"training {config.model} on {on}, {counted(config.epochs, 'epoch')}",
         *recipe,
         *machine(device_line),
+        f"precision {precision}",
+        *graph(config, device_line),
         f"data      {data.source}",
         f"          {count}; {len(data.test_labels):,} test images{resized}",
         *steps(config, changes),
@@ -63,6 +66,15 @@ def machine(device_line: str) -> list[str]:
         f"device    {device_line}",
         f"threads   {minigrad.get_num_threads()}; BLAS {environment.blas()}",
     ]
+
+
+def graph(config: Config, device_line: str) -> list[str]:
+    """Whether a step is one launch, where that was asked for."""
+    if not config.graph:
+        return []
+    with_it = "a step is captured once, then launched as a whole"
+    without = "none: graphs need a GPU, and this run goes without"
+    return [f"graph     {with_it if device_line.startswith('cuda') else without}"]
 
 
 def steps(config: Config, changes: str) -> list[str]:

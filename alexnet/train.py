@@ -25,7 +25,10 @@ from alexnet.datasets import Splits
 from alexnet.errors import InputError, RunError
 from alexnet.evaluate import Evaluation, evaluate
 from alexnet.interrupt import Interruption, Stopped
+from alexnet.on_gpu import OnGpu
 from alexnet.paper import initialize
+from alexnet.precision import Precision
+from alexnet.resident import can_stay
 from alexnet.runs import Run
 from minigrad import Tensor, nn
 from minigrad.backend import CPU, Device
@@ -57,9 +60,9 @@ def command(args: argparse.Namespace) -> int:
         initialize(model)
     side = config.resize or data.train_images.shape[1]
     table = layers.table(layers.trace_or_explain(model, config.model, (1, side, side)))
-    say(*plan.lines(config, data, device_line), "", *table, "")
-
     trainer = Trainer(config, data, model.to(device), device, run)
+    say(*plan.lines(config, data, device_line, trainer.precision), "", *table, "")
+
     if args.overfit_batch:
         return checks.overfit_batch(trainer)
     if args.dry_run:
@@ -102,7 +105,7 @@ def resumed_run(args: argparse.Namespace, kind: type[C]) -> tuple[C, Run]:
     """
     run = Run.existing(args.resume)
     settings = given(args, kind)
-    extra = [name for name in settings if name not in ("data_dir", "device")]
+    extra = [name for name in settings if name not in ("data_dir", "device", "graph")]
     switches = ("full", "out", "dry_run", "overfit_batch")
     extra += [name for name in switches if getattr(args, name, None)]
     if extra:
@@ -205,11 +208,13 @@ class Trainer:
         self.batches = TrainingBatches(
             data, self.prepare, config.batch_size, config.augment, config.seed, config.lighting
         )
+        self.precision = Precision(config.precision, device)
         self.optimizer = make_optimizer(config, model)
         self.schedule = Schedule(config, self.optimizer, self.batches.steps())
         self.epoch, self.step = 1, 0  # the epoch that is going on; how many steps of it are done
         self.sums = Sums()
         self.rows: list[dict[str, Any]] = []  # finished epochs, as in metrics.jsonl
+        self.on_gpu: OnGpu | None = None
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -238,6 +243,10 @@ class Trainer:
             self.seed()
         self.model.train()
         with Progress(self.label(), len(self.data.train_labels), self.sums.images) as progress:
+            if self.device != CPU and can_stay(self.data.train_images, self.prepare):
+                self.on_gpu = self.on_gpu or OnGpu(self)
+                self.on_gpu.epoch(progress, interruption)
+                return
             clock = time.perf_counter()
             for images, targets in self.batches.of_epoch(self.epoch, self.step):
                 lr = self.schedule.lr
@@ -252,13 +261,24 @@ class Trainer:
 
     def train_step(self, images: Tensor, targets: Tensor) -> tuple[float, int]:
         """Forward, backward, update. Returns the loss, and how many images were named rightly."""
-        logits, loss = scores_and_loss(self.model(images), targets)
+        logits, loss = self.forward(images, targets)
         if not math.isfinite(loss.item()):
             raise self.not_finite(images, loss.item())
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        self.update(loss)
         return loss.item(), int((logits.detach().argmax(1) == targets).sum().item())
+
+    def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The scores and the loss."""
+        with self.precision.forward():
+            return scores_and_loss(self.model(images), targets)
+
+    def update(self, loss: Tensor) -> None:
+        """Backward and update."""
+        scaler = self.precision.scaler  # which does nothing but in fp16
+        self.optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(self.optimizer)
+        scaler.update()
 
     def test(self, interruption: Interruption, ten_crop: bool = False) -> tuple[Evaluation, float]:
         """All test images, and the seconds that took."""
@@ -344,7 +364,8 @@ class Trainer:
 
     def not_finite(self, images: Tensor, loss: float) -> RunError:
         """The error for a loss that is no number: where that began, what was kept, what to try."""
-        where = layers.first_not_finite(self.model, images) or "no layer, but the loss itself"
+        with self.precision.forward():
+            where = layers.first_not_finite(self.model, images) or "no layer, but the loss itself"
         if self.rows and self.run.last.is_file():
             kept = f"{self.run.last} of epoch {self.rows[-1]['epoch']} is kept"
         else:
@@ -352,6 +373,7 @@ class Trainer:
         return RunError(
             f"the loss became {loss} in epoch {self.epoch} after step {self.step}: {where}; "
             f"{kept}. Try a smaller --lr (it was {self.config.lr:g})"
+            f"{', or --precision bf16' if self.precision.name == 'fp16' else ''}"
         )
 
     # -- stopping and going on --------------------------------------------------------------
@@ -383,6 +405,7 @@ class Trainer:
             "sums": asdict(self.sums),
             "rows": self.rows,
             "schedule": self.schedule.state_dict(),
+            "scaler": self.precision.scaler.state_dict(),
             "rng": rng_state(self.device),
         }
         checkpoint.save_snapshot(self.run.snapshot, self.model, self.optimizer, state)
@@ -397,6 +420,7 @@ class Trainer:
         self.epoch, self.step, self.rows = state["epoch"], state["step"], state["rows"]
         self.sums = Sums(**state["sums"])
         self.schedule.load_state_dict(state["schedule"])
+        self.precision.scaler.load_state_dict(state["scaler"])
         if not set_rng_state(state["rng"], self.device):
             self.seed(self.step)
         say(f"going on with {self.run} in epoch {self.epoch} after {self.step} steps")

@@ -24,7 +24,7 @@ from minigrad import backend, dtypes, kernels
 from minigrad.backend import Array
 from minigrad.tensor import Tensor
 
-_mode = threading.local()  # .grad_enabled, .detect_anomaly: each thread has its own
+_mode = threading.local()  # .grad_enabled, .detect_anomaly, .casts: each thread has its own
 
 
 def is_grad_enabled() -> bool:
@@ -93,6 +93,15 @@ def detect_anomaly() -> AbstractContextManager[None]:
     return _switched("detect_anomaly", True)
 
 
+def casts() -> Any:
+    """What `amp.autocast` has switched on: casts an operation's inputs; None outside of it."""
+    return getattr(_mode, "casts", None)
+
+
+def set_casts(value: Any) -> None:
+    _mode.casts = value
+
+
 def watch_calls(watcher: Callable[..., None]) -> AbstractContextManager[None]:
     """Inside the block, call `watcher(function, inputs, options, output)` after each operation of
     this thread: with what `apply` was given, which the tape does not keep."""
@@ -119,11 +128,13 @@ class Function:
 
     Class attributes: `broadcasts` says that NumPy broadcasts the inputs, so that the engine sums
     their gradients back to the inputs' shapes; `is_view` says that the output may share the
-    memory of the first input.
+    memory of the first input; `widens` that arrays of 16-bit floats reach `forward` and `backward`
+    as float32 on the CPU, which has no arithmetic for them, and that what comes back is rounded.
     """
 
     broadcasts = False
     is_view = False
+    widens = True
 
     needs_input_grad: tuple[bool, ...] = ()
     edges: tuple[Any, ...] = ()  # for each input: its Function, the leaf Tensor itself, or None
@@ -172,6 +183,8 @@ class Function:
     def apply(cls, *inputs: Any, **options: Any) -> Any:
         """Run `forward` on the inputs' arrays, and record the operation if a gradient will flow."""
         fn = cls()
+        if cast := casts():
+            inputs = cast(cls.name(), inputs)
         arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
         placed = [x for x in arrays if hasattr(x, "dtype")]
         if any(type(x) is not np.ndarray for x in placed):
@@ -180,10 +193,11 @@ class Function:
         fn.needs_input_grad = tuple(
             recording and isinstance(x, Tensor) and x.requires_grad for x in inputs
         )
+        half = any(x.dtype.itemsize == 2 for x in placed) and cls.widens and not cls.is_view
         with backend.use_device_of(placed[0] if placed else None):
-            result = fn.forward(*arrays, **options)
+            result = fn.forward(*map(backend.widened, arrays) if half else arrays, **options)
         first, *rest = result if isinstance(result, tuple) else (result,)
-        output = Tensor(first)
+        output = Tensor(backend.narrowed(first, arrays) if half else first)
         if cls.is_view and isinstance(inputs[0], Tensor):
             output._view_of(inputs[0])
         if any(fn.needs_input_grad) and dtypes.is_floating_point(output.dtype):
@@ -223,7 +237,7 @@ class Function:
         """`backward`, with what it returns checked against the inputs."""
         try:
             with backend.use_device_of(g):
-                result = self.backward(g)
+                result = self.backward(backend.widened(g) if self.widens else g)
                 result = result if isinstance(result, tuple) else (result,)
                 if len(result) != len(self._inputs):
                     raise RuntimeError(
@@ -246,6 +260,8 @@ class Function:
             raise RuntimeError(f"[{self.name()}] backward returned no gradient for input {i}")
         if self.broadcasts and gx.shape != shape:
             gx = _sum_to(gx, shape)
+        if dtypes.is_half(dtype):
+            gx = backend.cast(gx, dtype)
         if gx.shape != shape or gx.dtype != dtype:
             raise RuntimeError(
                 f"[{self.name()}] backward returned a gradient of shape {gx.shape} and dtype "
@@ -348,7 +364,7 @@ def _is_own(array: Array, others: tuple[Any, ...]) -> bool:
 
 def _may_share(x: Any, array: Array) -> bool:
     """Whether x, which a Function saved, may be memory of `array`; numbers and None are not."""
-    return hasattr(x, "dtype") and backend.array_module(array).may_share_memory(x, array)
+    return type(x) is type(array) and backend.array_module(array).may_share_memory(x, array)
 
 
 def _accumulate(leaf: Any, gx: Array) -> None:

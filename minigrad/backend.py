@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import dtypes
+
 Array = np.ndarray  # or its CuPy twin: the two answer to the same methods
 
 
@@ -132,6 +134,24 @@ def to_device(array: Any, device: Device) -> Any:
                            f"{module.cuda.runtime.getDeviceCount()} CUDA device(s)")
     with module.cuda.Device(device.index):
         return module.asarray(array)
+
+
+def widened(x: Any) -> Any:
+    """x, in float32 if it is a NumPy array of 16-bit floats: on the CPU they are for storage."""
+    half = type(x) is np.ndarray and dtypes.is_half(x.dtype)
+    return x.astype(np.float32) if half else x
+
+
+def narrowed(y: Any, arrays: list[Any]) -> Any:
+    """What was computed of `arrays`, widened, in the first 16-bit float type among theirs."""
+    types = [x.dtype for x in arrays if hasattr(x, "dtype") and dtypes.is_half(x.dtype)]
+    return cast(y, types[0]) if types and y.dtype == np.float32 else y
+
+
+def cast(x: Any, dtype: np.dtype) -> Any:
+    """x in `dtype`; what is too large for it becomes infinite, without a warning."""
+    with np.errstate(over="ignore"):
+        return x.astype(dtype, copy=False)
 
 
 def same_device(operation: str, arrays: list[Any]) -> None:

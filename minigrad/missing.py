@@ -13,6 +13,8 @@ from opcode import opmap
 from types import ModuleType
 from typing import Any
 
+from minigrad import dtypes
+
 # PyTorch's names with their nearest relatives here, where the spelling does not lead to them.
 RELATIVES = {
     "conj_physical": "clone (there are no complex numbers)",
@@ -46,7 +48,7 @@ RELATIVES = {
     "LongTensor": "tensor(..., dtype=int64)",
     "FloatTensor": "tensor(..., dtype=float32)",
     "Variable": "the Tensor itself",
-    **dict.fromkeys(("amp", "autocast", "GradScaler"), "float32: there is no mixed precision"),
+    **dict.fromkeys(("CUDAGraph", "make_graphed_callables"), "cuda.graph(step)"),
     "jit": "the network itself, which runs as it is",
     "use_deterministic_algorithms": "manual_seed, which suffices: the algorithms are deterministic",
     "LBFGS": "Adam, SGD",
@@ -110,6 +112,8 @@ def explain_missing_names(*modules: ModuleType) -> None:
 
 
 def _missing_from(module: ModuleType, name: str) -> Any:
+    if name == "bfloat16" and module.__name__ == "minigrad":
+        return dtypes.load_bfloat16()
     names = vars(module).get("__all__", vars(module))
     error = MissingName(f"module '{module.__name__}'", name, lambda: names)
     caller = sys._getframe(1)

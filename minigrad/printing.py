@@ -52,7 +52,7 @@ class _Format:
             array = array.take([i for i in self.places(size) if i is not None], axis)
         values = array.ravel().tolist()
         self.spec = ""
-        if array.dtype.kind == "f":
+        if array.dtype.kind in "fV":
             values = [v for v in values if v and math.isfinite(v)]
             self.spec = self._float_spec([abs(v) for v in values])
         self.width = max((len(self.text(v)) for v in values), default=1)

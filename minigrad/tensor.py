@@ -56,7 +56,7 @@ class Tensor(Operators):
     def __init__(self, array: Any, requires_grad: builtins.bool = False) -> None:
         if not (type(array) is np.ndarray or backend.is_cupy(array)):
             array = array_from(array)
-        if array.dtype not in dtypes.SUPPORTED and array.dtype.kind != "c":
+        if not dtypes.is_supported(array.dtype):
             raise TypeError(
                 f"a Tensor cannot hold dtype {array.dtype}: supported are "
                 + ", ".join(sorted(map(str, dtypes.SUPPORTED)))
@@ -222,6 +222,9 @@ class Tensor(Operators):
     def half(self) -> Tensor:
         return ops.to(self, dtypes.float16)
 
+    def bfloat16(self) -> Tensor:
+        return ops.to(self, dtypes.load_bfloat16())
+
     def float(self) -> Tensor:
         return ops.to(self, dtypes.float32)
 
@@ -372,6 +375,9 @@ class Tensor(Operators):
         return self._inplace(ops.expand(ops.to(source, self.device, self.dtype), self.shape))
 
     def fill_(self, value: Any) -> Tensor:
+        if isinstance(value, (builtins.int, builtins.float)):  # made there, and not copied there
+            with backend.use_device_of(self.array):
+                value = Tensor(backend.array_module(self.array).full((), value))
         return self.copy_(value)
 
     def zero_(self) -> Tensor:

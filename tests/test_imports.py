@@ -26,11 +26,12 @@ FLOORS = [
     ["minigrad.kernels"],
     ["minigrad.tensor", "minigrad.autograd", "minigrad.operators", "minigrad.ops",
      "minigrad.creation", "minigrad.printing", "minigrad.gradcheck", "minigrad.cuda",
-     "minigrad.accelerator", "minigrad.backends"],
+     "minigrad.accelerator", "minigrad.backends", "minigrad.amp"],
     ["minigrad.nn", "minigrad.optim", "minigrad.utils"],
     ["alexnet"],
 ]
-HEAVY = {"cupy", "matplotlib", "PIL", "torch", "safetensors", "tqdm", "onnx", "onnxruntime"}
+HEAVY = {"cupy", "matplotlib", "PIL", "torch", "safetensors", "tqdm", "onnx", "onnxruntime",
+         "ml_dtypes"}
 
 
 def floor(module: str) -> int:

@@ -32,7 +32,6 @@ NEAR = [  # owner, the name that a listing uses, what is offered instead
     ("minigrad.optim.lr_scheduler", "StepLr", "StepLR"),
     ("minigrad.utils.data", "DataLoder", "DataLoader"),
     ("minigrad.cuda", "is_avaliable", "is_available"),
-    ("minigrad", "autocast", "float32"),
     ("alexnet", "model", "models"),
     ("alexnet.models", "ResNet50_Weights", "the keyword pretrained"),
     ("alexnet.models", "densenet121", "resnet50"),

@@ -23,9 +23,14 @@ def augment_batch(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     once.
     """
     out = images.copy()
-    flips = rng.random(len(images)) < 0.5
+    flips = draw_mirrored(len(images), rng)
     out[flips] = out[flips, ..., ::-1]
     return out
+
+
+def draw_mirrored(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Which of `count` images to mirror, each with probability 1/2."""
+    return rng.random(count) < 0.5
 
 
 def normalize_batch(images: np.ndarray, mean: Level, std: Level) -> np.ndarray:
@@ -98,6 +103,22 @@ def _weights(length: int, out_length: int, exact: bool) -> np.ndarray:
         total = np.cumsum(triangle)[-1]  # in Pillow's order: the last bit can decide a rounding
         matrix[row, first:last] = triangle * (1 / total)
     return np.floor(matrix * 2**22 + 0.5) / 2**22 if exact else matrix
+
+
+def taps(length: int, out_length: int, middle: int) -> np.ndarray:
+    """What `resize_batch` makes the pixels of, along one dimension, as a table for a kernel.
+
+    int32 (middle, 1 + taps): for each of the `middle` ones of `out_length` pixels the first old
+    pixel that is part of it, and their weights in units of 2^-22.
+    """
+    start = round((out_length - middle) / 2)
+    weights = np.rint(_weights(length, out_length, True) * 2**22)[start : start + middle]
+    first = (weights != 0).argmax(axis=1)
+    last = length - (weights != 0)[:, ::-1].argmax(axis=1)
+    table = np.zeros((middle, 1 + (last - first).max()), np.int32)
+    for row, begin, end, line in zip(weights, first, last, table, strict=True):
+        line[0], line[1 : 1 + end - begin] = begin, row[begin:end]
+    return table
 
 
 def output_size(h: int, w: int, size: int | Sequence[int]) -> tuple[int, int]:

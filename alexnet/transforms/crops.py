@@ -134,7 +134,14 @@ def crop_batch(images: np.ndarray, side: int, rng: np.random.Generator) -> np.nd
     """
     n, c, h, w = images.shape
     out = np.empty((n, c, side, side), images.dtype)
-    tops, lefts = rng.integers(h - side + 1, size=n), rng.integers(w - side + 1, size=n)
+    tops, lefts = draw_corners(n, h - side, w - side, rng)
     for window, image, top, left in zip(out, images, tops, lefts, strict=True):
         window[...] = image[:, top : top + side, left : left + side]
     return out
+
+
+def draw_corners(
+    count: int, down: int, across: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The tops and lefts of `count` windows that can move so far `down` and `across`."""
+    return rng.integers(down + 1, size=count), rng.integers(across + 1, size=count)

@@ -1,4 +1,5 @@
-"""Questions about GPUs, under PyTorch's names: `minigrad.cuda.is_available()`."""
+"""Questions about GPUs, under PyTorch's names: `minigrad.cuda.is_available()`; and `graph`, which
+makes one launch of a training step (`graphs.py`)."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from typing import Any
 
 from minigrad import backend
 from minigrad.backend import Device
+from minigrad.cuda.graphs import graph as graph
 
 
 def is_available() -> bool:
@@ -51,3 +53,6 @@ def get_rng_state(device: Any = "cuda") -> dict[str, int]:
 def set_rng_state(new_state: dict[str, int], device: Any = "cuda") -> None:
     """Continue from a state that `get_rng_state` returned."""
     backend.generator(device).set_state(new_state)
+
+
+from minigrad.cuda import amp  # noqa: E402 - the older spelling, at the end of what it is in

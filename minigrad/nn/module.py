@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from minigrad import backend
+from minigrad import backend, dtypes
 from minigrad.autograd import no_grad
 from minigrad.missing import MissingName
 from minigrad.nn.parameter import Parameter
@@ -310,6 +310,9 @@ class Module:
     def half(self) -> Self:
         return self.to(np.float16)
 
+    def bfloat16(self) -> Self:
+        return self.to(dtypes.load_bfloat16())
+
     def float(self) -> Self:
         return self.to(np.float32)
 
@@ -363,7 +366,7 @@ class Module:
             if key not in state_dict:
                 continue
             array = _array_of(state_dict[key])
-            if array.dtype.kind not in "biuf":
+            if array.dtype.kind not in "biuf" and not dtypes.is_half(array.dtype):
                 problems.append(
                     f'While copying the parameter named "{key}", expected a tensor or an array of '
                     f"numbers but received {type(state_dict[key])}"

@@ -129,5 +129,5 @@ def is_tensor(value: Any) -> bool:
 
 
 def is_floating_point(input: Tensor) -> bool:
-    """Whether its dtype is float16, float32 or float64."""
+    """Whether its dtype is float16, bfloat16, float32 or float64."""
     return dtypes.is_floating_point(input.dtype)

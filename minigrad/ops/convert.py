@@ -15,16 +15,20 @@ from minigrad.tensor import Tensor
 class Cast(Function):
     """y = x in another dtype;  dL/dx = g in x's."""
 
+    widens = False
+
     def forward(self, x: Array, *, dtype: np.dtype) -> Array:
         self.dtype = x.dtype
-        return x.astype(dtype)
+        return backend.cast(x, dtype)
 
     def backward(self, g: Array) -> Array:
-        return g.astype(self.dtype)
+        return backend.cast(g, self.dtype)
 
 
 class Move(Function):
     """y = x on another device;  dL/dx = g on x's."""
+
+    widens = False
 
     def forward(self, x: Array, *, device: Device) -> Array:
         self.device = backend.device_of(x)
@@ -36,6 +40,8 @@ class Move(Function):
 
 class Clone(Function):
     """y = x in memory of its own;  dL/dx = g."""
+
+    widens = False
 
     def forward(self, x: Array) -> Array:
         return kernels.of(x).copy(x)

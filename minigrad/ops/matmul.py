@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad import kernels
-from minigrad.autograd import Function
+from minigrad import dtypes, kernels
+from minigrad.autograd import Function, casts
 from minigrad.backend import Array
 from minigrad.ops.elementwise import _broadcast, _promoted, add, mul
 from minigrad.ops.shape import expand
@@ -158,11 +158,13 @@ def _same_dtype(name: str, *tensors: Tensor | None) -> None:
     """Layers do not promote: a float64 batch in a float32 network is a mistake to point out.
 
     Raises:
-        RuntimeError: the dtypes differ.
+        RuntimeError: the dtypes differ, and not in what `autocast` takes care of.
     """
-    found = [str(x.dtype) for x in tensors if x is not None]
-    if len(set(found)) > 1:
+    found = [x.dtype for x in tensors if x is not None]
+    kinds = {dtypes.accumulator(dtype) for dtype in found} if casts() else set(found)
+    if len(kinds) > 1:
         raise RuntimeError(
-            f"[{name}] expected tensors of one dtype, got {', '.join(found)}: convert one of them, "
+            f"[{name}] expected tensors of one dtype, got {', '.join(map(str, found))}: convert "
+            "one of them, "
             "for instance with .float()"
         )

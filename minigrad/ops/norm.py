@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minigrad import dtypes, kernels
+from minigrad import backend, dtypes, kernels
 from minigrad.autograd import Function, no_grad
 from minigrad.backend import Array
 from minigrad.kernels.geometry import ShapeError
@@ -43,8 +43,8 @@ class BatchNorm(Function):
         training: bool,
     ) -> Array:  # (N, C, ...), (C,), (C,)
         self.training = training
-        wide = var.astype(dtypes.float32) if var.dtype == dtypes.float16 else var
-        invstd = (1.0 / kernels.of(x).sqrt(wide + eps)).astype(var.dtype)
+        wide = var.astype(dtypes.accumulator(var.dtype), copy=False)
+        invstd = 1.0 / kernels.of(x).sqrt(wide + eps)
         self.save_for_backward(x, w, mean, invstd)
         return kernels.of(x).batch_norm(x, mean, invstd, w, b)
 
@@ -113,7 +113,7 @@ def batch_norm(
                 f"[batch_norm] {name} should contain {channels} elements, one a channel of the "
                 f"input {tuple(input.shape)}, not {tuple(value.shape)}"
             )
-    x = input.array
+    x = backend.widened(input.array)
     if training:
         n = input.numel() // channels if channels else 0
         if n == 1:
@@ -136,5 +136,6 @@ def batch_norm(
 
 def standardize(input: Tensor, eps: float) -> Tensor:
     """Each channel of (N, C, ...) with mean 0 and variance 1, however few numbers it has."""
-    mean, var = kernels.of(input.array).batch_norm_stats(input.array)
+    x = backend.widened(input.array)
+    mean, var = kernels.of(x).batch_norm_stats(x)
     return BatchNorm.apply(input, None, None, mean=mean, var=var, eps=eps, training=True)

@@ -15,7 +15,7 @@ from minigrad.tensor import Tensor
 
 def _order(x: Array, axis: int, descending: bool) -> Array:
     """Indices that sort x along an axis; equal elements keep their order, NaN is the largest."""
-    xp = backend.array_module(x)
+    x, xp = backend.widened(x), backend.array_module(x)
     if not descending:
         return xp.argsort(x, axis=axis, kind="stable")
     order = xp.argsort(xp.flip(x, axis), axis=axis, kind="stable")
@@ -55,7 +55,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     if not 0 < k < size:
         found = sort(input, dim, largest)
         return NAMED["topk"](*(found if k else (narrow(x, dim, 0, 0) for x in found)))
-    x = input.array
+    x = backend.widened(input.array)
     xp = backend.array_module(x)
     first, last = (size - k, size) if largest else (0, k)
     part = xp.argpartition(x, first if largest else k - 1, axis).take(xp.arange(first, last), axis)

@@ -18,7 +18,7 @@ class CumSum(Function):
 
     def forward(self, x: Array, *, axis: int) -> Array:
         self.axis = axis
-        wide = x.astype(dtypes.float64 if x.dtype.kind == "f" else x.dtype)  # PyTorch's, too
+        wide = x.astype(dtypes.float64 if x.dtype.kind in "fV" else x.dtype)  # PyTorch's, too
         return backend.array_module(x).cumsum(wide, axis, out=wide).astype(x.dtype, copy=False)
 
     def backward(self, g: Array) -> Array:

@@ -119,7 +119,10 @@ class Optimizer:
     def _update_all(
         self, params: Sequence[Tensor], gs: Sequence[Array], groups: Sequence[int]
     ) -> None:
-        """Change the parameters of one device; `groups` are the numbers of their groups."""
+        """Change the parameters of one device; `groups` are the numbers of their groups. Here, one
+        after the other, after a look at `skip`, for which a GPU is waited for."""
+        if self.skip is not None and self.skip:
+            return
         for p, g, i in zip(params, gs, groups, strict=True):
             self._update(p.array, g, self.state[p], self.param_groups[i])
 

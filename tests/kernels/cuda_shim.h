@@ -5,6 +5,7 @@
 // finds wrong indices, missing or unequal barriers and wrong arguments; it does not find races
 // between warps or blocks. One rule is stricter than a GPU's: who has returned is still waited for.
 #define MINIGRAD_CPU_SHIM
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cmath>
@@ -67,25 +68,46 @@ struct Bfloat16 {  // the upper half of a float32, rounded to nearest even as th
 };
 
 struct Fiber {
-    ucontext_t context;
-    bool done;
+    jmp_buf place;  // where it goes on; _setjmp and _longjmp cost no system call
+    bool alive = false, done;
     std::vector<char> stack = std::vector<char>(64 << 10);
 };
 struct Barrier { unsigned members, arrived, round; };
 static std::vector<Fiber> fibers(256);
 static Barrier block_barrier, warp_barriers[8];
 static std::function<void()> body;
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static unsigned current;  // the fiber that runs
 static bool progress;     // whether in this turn a fiber has ended or a barrier has opened
 
+__attribute__((noinline)) static void leave(Fiber& fiber) {
+    if (!_setjmp(fiber.place)) _longjmp(scheduler, 1);
+}
+static void run_fiber() {  // a thread of one block after the other
+    for (;;) {
+        body();
+        fibers[current].done = progress = true;
+        leave(fibers[current]);
+    }
+}
+__attribute__((noinline)) static void go_on(Fiber& fiber) {  // until it leaves
+    if (_setjmp(scheduler)) return;
+    if (fiber.alive) _longjmp(fiber.place, 1);
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = fiber.stack.data();
+    context.uc_stack.ss_size = fiber.stack.size();
+    makecontext(&context, run_fiber, 0);
+    fiber.alive = true;
+    setcontext(&context);
+}
 static void wait_at(Barrier& barrier) {
     unsigned round = barrier.round, self = current;
     if (++barrier.arrived == barrier.members) {
         barrier = {barrier.members, 0, round + 1};
         progress = true;
     }
-    while (barrier.round == round) swapcontext(&fibers[self].context, &scheduler);
+    while (barrier.round == round) leave(fibers[self]);
 }
 inline void __syncthreads() { wait_at(block_barrier); }
 template <typename A> A __shfl_xor_sync(unsigned, A value, int lanes) {
@@ -97,19 +119,10 @@ template <typename A> A __shfl_xor_sync(unsigned, A value, int lanes) {
     wait_at(warp_barriers[self / 32]);  // nobody writes its slot again before it has been read
     return other;
 }
-static void run_fiber() { body(), fibers[current].done = progress = true; }
 static bool run_block(unsigned count, bool backwards) {
     block_barrier = {count, 0, 0};
     for (Barrier& barrier : warp_barriers) barrier = {32, 0, 0};
-    for (unsigned i = 0; i < count; ++i) {
-        ucontext_t& context = fibers[i].context;
-        getcontext(&context);
-        context.uc_stack.ss_sp = fibers[i].stack.data();
-        context.uc_stack.ss_size = fibers[i].stack.size();
-        context.uc_link = &scheduler;
-        makecontext(&context, run_fiber, 0);
-        fibers[i].done = false;
-    }
+    for (unsigned i = 0; i < count; ++i) fibers[i].done = false;
     unsigned running = count;
     for (progress = true; running && progress;) {
         progress = false;
@@ -117,10 +130,11 @@ static bool run_block(unsigned count, bool backwards) {
             current = backwards ? count - 1 - i : i;
             if (fibers[current].done) continue;
             threadIdx = {current % blockDim.x, current / blockDim.x, 0};
-            swapcontext(&scheduler, &fibers[current].context);
+            go_on(fibers[current]);
             running -= fibers[current].done;
         }
     }
+    for (Fiber& fiber : fibers) fiber.alive &= running == 0;  // the others will not go on
     return running == 0;
 }
 

@@ -85,14 +85,6 @@ def test_equals_the_loops(forced, case, dtype, contiguous):
     )
 
 
-def test_half_is_summed_in_single():
-    x, w, b, g, y, options = arrays(BOTH["3x3"], np.float16)
-    result = im2col.conv2d(x, w, b, *options)
-    assert result.dtype == np.float16
-    np.testing.assert_allclose(result, y, rtol=2e-3, atol=2e-3)
-    assert im2col.conv2d_backward_weight(g, x, w.shape, *options).dtype == np.float16
-
-
 def test_fold_is_the_adjoint_of_unfold():
     rng = np.random.default_rng(0)
     x, options = rng.standard_normal((3, 2, 7, 6)), ((3, 2), (2, 1), (1, 0, 2, 1), (1, 2))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from minigrad.kernels import cpu, reference
 
 rng = np.random.default_rng(2012)
-TOLERANCE = {np.float16: 2e-3, np.float32: 2e-6, np.float64: 1e-12}
+TOLERANCE = {np.float32: 2e-6, np.float64: 1e-12}
 NAMES = ["softmax", "log_softmax"]
 
 
@@ -64,15 +64,6 @@ def test_of_strided_arrays(name: str) -> None:
         close(y, getattr(reference, name)(x, axis))
         expected = getattr(reference, name + "_backward")(g, y, axis)
         close(getattr(cpu, name + "_backward")(g, y, axis), expected)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_float16_is_summed_in_float32(name: str) -> None:
-    x, g = normal(2, 3000, dtype=np.float16), normal(2, 3000, dtype=np.float16)
-    y = getattr(cpu, name)(x, 1)
-    close(y, getattr(reference, name)(x, 1), TOLERANCE[np.float16])
-    expected = getattr(reference, name + "_backward")(g, y, 1)
-    close(getattr(cpu, name + "_backward")(g, y, 1), expected, TOLERANCE[np.float16])
 
 
 @pytest.mark.parametrize("name", NAMES)

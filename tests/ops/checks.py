@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes  # noqa: F401 - so that NumPy knows the name bfloat16
 import numpy as np
 import torch
 
@@ -16,7 +17,7 @@ from minigrad import backend
 from tests.ops.samples import Op, Sample, flat, generator, make, place_all
 
 # The largest error allowed, relative to the largest number of the result, if that is above 1.
-TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2}
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat16": 8e-2}
 
 
 def against_torch(op: Op, sample: Sample, device: str, dtype: str) -> None:
@@ -35,7 +36,8 @@ def against_torch(op: Op, sample: Sample, device: str, dtype: str) -> None:
     for i, (x, value, gradient) in enumerate(zip(inputs, values, gradients, strict=True)):
         if not isinstance(x, mg.Tensor):
             continue
-        np.testing.assert_array_equal(numpy_of(x), value, err_msg=f"input {i} was changed")
+        now, before = backend.widened(numpy_of(x)), backend.widened(value)
+        np.testing.assert_array_equal(now, before, err_msg=f"input {i} was changed")
         assert (x.grad is None) == (gradient is None), f"gradient {i}: {x.grad} for {gradient}"
         if x.grad is not None:
             assert_close(numpy_of(x.grad), gradient, f"gradient {i}")
@@ -47,7 +49,7 @@ def theirs(op: Op, sample: Sample, values: list[Any]) -> tuple[list[Any], list[A
     inputs = []
     for recipe, value in zip(sample.inputs, values, strict=True):
         if isinstance(value, np.ndarray):
-            wide = value.astype(np.float64) if value.dtype.kind == "f" else value
+            wide = value.astype(np.float64) if value.dtype.kind in "fV" else value
             value = torch.from_numpy(wide.copy()).requires_grad_(recipe.differentiable)
         inputs.append(value)
     outputs = flat(op.call_theirs(*inputs, **sample.options))
@@ -96,5 +98,5 @@ def _dtype_of(truth: torch.Tensor, values: list[Any], dtype: str, sample: Sample
     name = str(truth.dtype).removeprefix("torch.")
     if name != "float64" or "dtype" in sample.options:
         return name
-    floats = [v for v in values if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+    floats = [v for v in values if isinstance(v, np.ndarray) and v.dtype.kind in "fV"]
     return dtype if floats else "float32"

@@ -17,7 +17,7 @@ from minigrad.kernels.cpu.lrn import local_response_norm, local_response_norm_ba
 from minigrad.kernels.cpu.matmul import linear, matmul
 from minigrad.kernels.cpu.memory import empty, zeros
 from minigrad.kernels.cpu.norm import batch_norm, batch_norm_backward, batch_norm_stats
-from minigrad.kernels.cpu.optim import adam_step, counter, live, sgd_step
+from minigrad.kernels.cpu.optim import adam_step, counter, live, sgd_step, unscale, update_scale
 from minigrad.kernels.cpu.pool import (
     adaptive_avg_pool2d, adaptive_avg_pool2d_backward, avg_pool2d, avg_pool2d_backward, max_pool2d,
     max_pool2d_backward,

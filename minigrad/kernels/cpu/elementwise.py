@@ -18,7 +18,6 @@ import numpy as np
 
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
-from minigrad.kernels.cpu.half import in_single
 from minigrad.kernels.cpu.layout import blocks, by_channel
 from minigrad.kernels.cpu.matmul import matmul
 
@@ -220,7 +219,6 @@ def tanh_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     return _run(step, (g, y), g.dtype, blocked=True)
 
 
-@in_single
 def normal_cdf(x: np.ndarray) -> np.ndarray:
     """The probability that a standard normal number is below x, (1 + erf(x / sqrt 2)) / 2.
 
@@ -296,6 +294,6 @@ def sum_over_channels(g: np.ndarray) -> np.ndarray:
     if g.ndim == 2:
         return matmul(np.ones((1, len(g)), g.dtype), g)[0]
     lines = by_channel(g)  # (O, P), each summed pairwise
-    gb = memory.empty(len(lines), np.float32 if g.dtype == np.float16 else g.dtype)
-    parallel(lambda i, j: np.sum(lines[i:j], 1, gb.dtype, gb[i:j]), len(lines), g.size)
-    return gb.astype(g.dtype, copy=False)
+    gb = memory.empty(len(lines), g.dtype)
+    parallel(lambda i, j: np.sum(lines[i:j], 1, out=gb[i:j]), len(lines), g.size)
+    return gb

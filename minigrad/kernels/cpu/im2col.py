@@ -19,7 +19,6 @@ from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
-from minigrad.kernels.cpu.half import in_single
 from minigrad.kernels.cpu.layout import (
     LONG_BYTES,
     Block,
@@ -116,7 +115,6 @@ def _by_group(x: Array, groups: int) -> Array:
     return x.reshape(groups, len(x) // groups, -1)
 
 
-@in_single
 def conv2d(
     x: Array, w: Array, b: Array | None, stride: Pair, pad: Pad, dilation: Pair, groups: int
 ) -> Array:
@@ -140,7 +138,6 @@ def conv2d(
     return y
 
 
-@in_single
 def conv2d_backward_input(
     g: Array, w: Array, x_shape: tuple[int, ...], stride: Pair, pad: Pad, dilation: Pair,
     groups: int,
@@ -188,7 +185,6 @@ def turned(w: Array, groups: int) -> Array:
     return by_group.swapaxes(1, 2).reshape(groups * per_group, O // groups, KH, KW)
 
 
-@in_single
 def conv2d_backward_weight(
     g: Array, x: Array, w_shape: tuple[int, ...], stride: Pair, pad: Pad, dilation: Pair,
     groups: int,

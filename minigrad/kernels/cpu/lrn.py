@@ -14,11 +14,9 @@ import numpy as np
 
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
-from minigrad.kernels.cpu.half import in_single
 from minigrad.kernels.cpu.layout import blocks, by_channel, empty_maps, fitting
 
 
-@in_single
 def local_response_norm(
     x: np.ndarray, size: int, alpha: float, beta: float, k: float
 ) -> np.ndarray:
@@ -40,7 +38,6 @@ def local_response_norm(
     return y
 
 
-@in_single
 def local_response_norm_backward(
     g: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, k: float
 ) -> np.ndarray:

@@ -15,9 +15,7 @@ from minigrad.kernels.cpu.cores import one_blas_thread, parallel
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """`numpy.matmul`: (..., M, K) times (..., K, P), float16 summed in float32."""
-    if a.dtype == np.float16:
-        return matmul(a.astype(np.float32), b.astype(np.float32)).astype(np.float16)
+    """`numpy.matmul`: (..., M, K) times (..., K, P)."""
     if a.ndim == 1 or b.ndim == 1:
         with one_blas_thread():
             return np.asarray(np.matmul(a, b))

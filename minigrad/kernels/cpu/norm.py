@@ -11,7 +11,6 @@ import numpy as np
 
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
-from minigrad.kernels.cpu.half import in_single
 from minigrad.kernels.cpu.layout import blocks, by_channel, empty_maps, fitting
 
 PIECE = 4096  # numbers that are summed in the dtype of x; the sums of pieces are added in float64
@@ -26,7 +25,6 @@ def _sum_of_products(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.matmul(*pieces).sum((1, 2), dtype=np.result_type(x.dtype, np.float64)) + rest
 
 
-@in_single
 def batch_norm_stats(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(mean, var) of each channel of x (N, C, ...), both (C,); the variance is biased (/ n).
 
@@ -49,7 +47,6 @@ def batch_norm_stats(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean[:, 0], var[:, 0]
 
 
-@in_single
 def batch_norm(
     x: np.ndarray, mean: np.ndarray, invstd: np.ndarray, w: np.ndarray | None, b: np.ndarray | None
 ) -> np.ndarray:
@@ -73,7 +70,6 @@ def batch_norm(
     return y
 
 
-@in_single
 def batch_norm_backward(
     g: np.ndarray, x: np.ndarray, mean: np.ndarray, invstd: np.ndarray, w: np.ndarray | None,
     training: bool,

@@ -120,6 +120,26 @@ def _adam(
     _in_blocks(update, g, p, m, v)
 
 
+def unscale(gs: Arrays, scale: np.ndarray, found: np.ndarray) -> None:
+    """Divide each gradient by `scale`; `found` becomes 1 where one is not finite (both ())."""
+    for g in gs:
+        g *= np.divide(1, scale, dtype=np.float32).astype(g.dtype)
+        if not np.isfinite(g).all():
+            found[...] = 1
+
+
+def update_scale(
+    scale: np.ndarray, count: np.ndarray, found: np.ndarray, growth: float, backoff: float,
+    interval: int,
+) -> None:
+    """The next scale: times `backoff` if `found`; times `growth`, if that is finite, after
+    `interval` steps without; `count` of them. All are of shape () and change in place."""
+    count += 1
+    if found or count >= interval:
+        grown = float(scale) * (backoff if found else growth)
+        count[...], scale[...] = 0, grown if grown < 2.0**128 else scale
+
+
 def _in_blocks(update: Callable[..., None], g: np.ndarray, *changed: np.ndarray) -> None:
     """Call `update(scratch, scratch, g, *changed)` on blocks of the flattened arrays.
 

@@ -14,7 +14,6 @@ import numpy as np
 from minigrad.kernels import geometry
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
-from minigrad.kernels.cpu.half import in_single
 from minigrad.kernels.cpu.layout import Block, channel_blocks, empty_maps, images_last, region
 from minigrad.kernels.geometry import Pad, Pair
 
@@ -198,7 +197,6 @@ def max_pool2d_backward(
 # --------------------------------------------------------------------------------------- average
 
 
-@in_single
 def avg_pool2d(
     x: Array, kernel_size: Pair, stride: Pair, pad: Pad, ceil_mode: bool, count_include_pad: bool,
     divisor_override: int | None,
@@ -224,7 +222,6 @@ def avg_pool2d(
     return y
 
 
-@in_single
 def avg_pool2d_backward(
     g: Array, x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, pad: Pad, ceil_mode: bool,
     count_include_pad: bool, divisor_override: int | None,
@@ -270,7 +267,6 @@ def _factor(
 # ------------------------------------------------------------------------------ adaptive average
 
 
-@in_single
 def adaptive_avg_pool2d(x: Array, output_size: Pair) -> Array:
     """y (N, C, OH, OW): averages over OH x OW windows that cover the image, whatever its size."""
     (h, w), (oh, ow) = x.shape[2:], output_size
@@ -283,7 +279,6 @@ def adaptive_avg_pool2d(x: Array, output_size: Pair) -> Array:
     return y
 
 
-@in_single
 def adaptive_avg_pool2d_backward(g: Array, x_shape: tuple[int, ...]) -> Array:
     """gx (N, C, H, W): each window deals its gradient out evenly. g is (N, C, OH, OW)."""
     (h, w), (oh, ow) = x_shape[2:], g.shape[2:]

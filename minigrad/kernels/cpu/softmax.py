@@ -13,7 +13,6 @@ import numpy as np
 
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
-from minigrad.kernels.cpu.half import in_single
 
 
 def _lines(x: np.ndarray, axis: int) -> np.ndarray:
@@ -30,7 +29,6 @@ def _shifted(x: np.ndarray) -> np.ndarray:
         return np.subtract(x, most, out=memory.empty(x.shape, x.dtype))
 
 
-@in_single
 def softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """y_i = exp(x_i) / sum over j of exp(x_j)."""
     lines = _lines(x, axis)
@@ -44,7 +42,6 @@ def softmax(x: np.ndarray, axis: int) -> np.ndarray:
     return y.reshape(x.shape)
 
 
-@in_single
 def softmax_backward(g: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
     """gx_i = y_i * (g_i - sum over j of g_j * y_j)."""
     g_lines, y_lines = _lines(g, axis), _lines(y, axis)
@@ -61,7 +58,6 @@ def softmax_backward(g: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
     return gx.reshape(g.shape)
 
 
-@in_single
 def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """y_i = x_i - log(sum over j of exp(x_j))."""
     lines = _lines(x, axis)
@@ -76,7 +72,6 @@ def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
     return y.reshape(x.shape)
 
 
-@in_single
 def log_softmax_backward(g: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
     """gx_i = g_i - exp(y_i) * sum over j of g_j."""
     g_lines, y_lines = _lines(g, axis), _lines(y, axis)

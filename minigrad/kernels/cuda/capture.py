@@ -32,7 +32,8 @@ def before_launch(action: Callable[[], None]) -> None:
     action does what Python does in each step and a graph does not: it counts the step and writes
     the numbers that the captured kernels read, without waiting for the GPU (by a small launch with
     the numbers as arguments, say). Actions are called in the order in which they were given; one
-    that finds its arrays replaced raises `Outdated`, and the step is captured anew.
+    that finds its arrays replaced raises `Outdated`: then the step runs as it is, and the next call
+    captures it anew.
     """
     _capture.actions.append(action)
 

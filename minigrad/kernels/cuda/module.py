@@ -17,8 +17,7 @@ import numpy as np
 
 FILES = (
     "common.cuh", "columns.cu", "pool.cu", "lrn.cu", "sums.cu", "norm.cu", "softmax.cu", "optim.cu",
-    "index.cu", "random.cu", "loss.cu",
-    "relu_pool.cu",
+    "amp.cu", "index.cu", "random.cu", "loss.cu", "relu_pool.cu", "images.cu",
 )  # fmt: skip
 TYPES = {  # by the dtype's name: bfloat16 is no dtype of NumPy's own
     "float16": "Half", "bfloat16": "Bfloat16", "float32": "float", "float64": "double",
@@ -32,12 +31,14 @@ KERNELS = (
     "batch_norm", "batch_norm_backward_parts", "batch_norm_backward", "bias_relu_max_pool2d",
     "bias_relu", "relu_backward",
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
-    "sgd_step", "adam_step", "add_sorted", "random_uniform", "random_normal", "dropout",
+    "sgd_step", "adam_step", "unscale", "add_sorted", "random_uniform", "random_normal", "dropout",
     "cross_entropy", "cross_entropy_sums", "cross_entropy_backward",
+    "image_batch",
 )  # fmt: skip
 KERNELS_WITH_CODE = ("max_pool2d", "max_pool2d_backward")
 KERNELS_WITHOUT_TYPE = (
-    "adam_rates", "write_numbers", "seed_numbers", "take_numbers", "random_bits", "random_integers",
+    "adam_rates", "update_scale", "write_numbers", "seed_numbers", "take_numbers", "random_bits",
+    "random_integers",
 )  # fmt: skip
 THREADS = 256  # a block, in every kernel; common.cuh says the same
 WARP = 32

@@ -6,8 +6,8 @@
 //     gx   = w * invstd * (g - gb/M - xhat * gw/M)   through the batch's own statistics
 //     gx   = w * invstd * g                          where mean and invstd are constants
 //
-// Statistics are Acc<T>, so float32 for Half. The sums are made in parts, as in sums.cu. Of the
-// statistics, a part has its mean and its squares around that; two parts a and b make one with
+// Statistics, w and b are Acc<T>, so float32 for Half. The sums are made in parts, as in sums.cu.
+// Of the statistics, a part has its mean and its squares around that; two parts a and b make one with
 //     squares = squares_a + squares_b + (mean_b - mean_a)^2 * M_a * M_b / (M_a + M_b)
 // (Chan, Golub and LeVeque 1979). So that one reading of x will do, a part takes its distances from
 // its first number p: sum (x - mean)^2 = sum (x - p)^2 - (sum (x - p))^2 / M. The difference is
@@ -65,12 +65,12 @@ __global__ void batch_norm_stats(
 
 template <typename T>
 __global__ void batch_norm(
-    const T* x, const Acc<T>* mean, const Acc<T>* invstd, const T* w, const T* b, T* y,
+    const T* x, const Acc<T>* mean, const Acc<T>* invstd, const Acc<T>* w, const Acc<T>* b, T* y,
     i64 C, i64 planes, i64 pixels) {
     for (i64 plane = first_plane(); plane < planes; plane += plane_step()) {
         i64 c = plane % C;
-        Acc<T> scale = w ? invstd[c] * Acc<T>(w[c]) : invstd[c];
-        Acc<T> center = mean[c], shift = b ? Acc<T>(b[c]) : Acc<T>(0);
+        Acc<T> scale = w ? invstd[c] * w[c] : invstd[c];
+        Acc<T> center = mean[c], shift = b ? b[c] : 0;
         for (int pixel = first_pixel(); pixel < pixels; pixel += pixel_step()) {
             i64 i = plane * pixels + pixel;
             y[i] = (x[i] - center) * scale + shift;
@@ -106,12 +106,12 @@ __global__ void batch_norm_backward_parts(
 
 template <typename T>
 __global__ void batch_norm_backward(
-    const T* g, const T* x, const Acc<T>* mean, const Acc<T>* invstd, const T* w,
+    const T* g, const T* x, const Acc<T>* mean, const Acc<T>* invstd, const Acc<T>* w,
     const Acc<T>* gw, const Acc<T>* gb, T* gx, i64 C, i64 planes, i64 pixels, double per_count) {
     Acc<T> share = per_count;  // 1/M, or 0 where the statistics are constants
     for (i64 plane = first_plane(); plane < planes; plane += plane_step()) {
         i64 c = plane % C;
-        Acc<T> scale = invstd[c], center = mean[c], factor = w ? scale * Acc<T>(w[c]) : scale;
+        Acc<T> scale = invstd[c], center = mean[c], factor = w ? scale * w[c] : scale;
         Acc<T> offset = gb[c] * share, slope = gw[c] * share * scale;
         for (int pixel = first_pixel(); pixel < pixels; pixel += pixel_step()) {
             i64 i = plane * pixels + pixel;

@@ -1,8 +1,8 @@
 """Batch normalisation, and sums over a channel. The kernels, with the formulas, stand in `norm.cu`
 and `sums.cu`.
 
-The statistics are float32 inside the kernels where x is float16, and so are the sums of the
-backward; outside they have the dtype of x, as on the CPU.
+Where x has 16 bits, all that there is one of a channel is float32: the statistics, weight and bias,
+and their gradients.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import cupy
 import numpy as np
 
+from minigrad import dtypes
 from minigrad.kernels.cuda.module import (
     THREADS,
     WARP,
@@ -40,7 +41,7 @@ def batch_norm_stats(x: Any) -> tuple[Any, Any]:
         launch(function, channels, sums, mean, var, *sizes, block[1])
     else:
         mean[...] = var[...] = np.nan
-    return mean.astype(x.dtype, copy=False), var.astype(x.dtype, copy=False)
+    return mean, var
 
 
 def batch_norm(x: Any, mean: Any, invstd: Any, w: Any | None, b: Any | None) -> Any:
@@ -49,7 +50,7 @@ def batch_norm(x: Any, mean: Any, invstd: Any, w: Any | None, b: Any | None) -> 
     planes, pixels = x.shape[0] * x.shape[1], math.prod(x.shape[2:])
     launch_planes(
         kernel("batch_norm", x.dtype), planes, pixels,
-        contiguous(x), _statistic(mean, x), _statistic(invstd, x), _parameter(w), _parameter(b), y,
+        contiguous(x), *(_statistic(array, x) for array in (mean, invstd, w, b)), y,
         x.shape[1], planes, pixels,
     )  # fmt: skip
     return y
@@ -59,8 +60,8 @@ def batch_norm_backward(
     g: Any, x: Any, mean: Any, invstd: Any, w: Any | None, training: bool
 ) -> tuple[Any, Any, Any]:
     """(gx, gw, gb); with `training` also through the mean and the variance of the batch."""
-    g, x, w = contiguous(g), contiguous(x), _parameter(w)
-    mean, invstd = _statistic(mean, x), _statistic(invstd, x)
+    g, x = contiguous(g), contiguous(x)
+    mean, invstd, w = (_statistic(array, x) for array in (mean, invstd, w))
     (n, channels, pixels, parts), block = _shared_out(x)
     sums, totals = (cupy.empty((k, 2, channels), mean.dtype) for k in (parts, 1))
     if channels:
@@ -76,7 +77,7 @@ def batch_norm_backward(
         kernel("batch_norm_backward", x.dtype), planes, pixels,
         g, x, mean, invstd, w, gw, gb, gx, x.shape[1], planes, pixels, share,
     )  # fmt: skip
-    return gx, gw.astype(x.dtype, copy=False), gb.astype(x.dtype, copy=False)
+    return gx, gw, gb
 
 
 def sum_over_channels(g: Any) -> Any:
@@ -120,12 +121,8 @@ def _parts(n: int, rows: int, blocks: int) -> int:
 
 
 def _statistics_dtype(x: Any) -> np.dtype:
-    return np.result_type(x.dtype, np.float32)
+    return dtypes.accumulator(x.dtype)
 
 
-def _statistic(array: Any, x: Any) -> Any:
-    return contiguous(array.astype(_statistics_dtype(x), copy=False))
-
-
-def _parameter(array: Any | None) -> Any | None:
-    return None if array is None else contiguous(array)
+def _statistic(array: Any | None, x: Any) -> Any | None:
+    return None if array is None else contiguous(array.astype(_statistics_dtype(x), copy=False))

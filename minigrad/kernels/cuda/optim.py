@@ -64,6 +64,21 @@ def adam_step(
         kernel("adam_step", dtype)((blocks,), (THREADS,), (all_, rates, skip))
 
 
+def unscale(gs: Arrays, scale: Any, found: Any) -> None:
+    """Divide each gradient by `scale`; `found` becomes 1 where one is not finite (float32, ())."""
+    for all_, blocks, dtype in _launches(gs, [None] * len(gs), groups=[0] * len(gs)):
+        kernel("unscale", dtype)((blocks,), (THREADS,), (all_, scale, found))
+
+
+def update_scale(
+    scale: Any, count: Any, found: Any, growth: float, backoff: float, interval: int
+) -> None:
+    """The next scale: times `backoff` if `found`; times `growth`, if that is finite, after
+    `interval` steps without; `count` of them (int64). All are of shape () and change in place."""
+    args = (scale, count, found, growth, backoff, interval)
+    kernel("update_scale")((1,), (1,), args)
+
+
 def _launches(
     *arrays: Arrays, groups: Sequence[int], steps: Arrays = (), fresh: Sequence[bool] = (),
 ) -> Iterator[tuple[np.ndarray, int, np.dtype]]:

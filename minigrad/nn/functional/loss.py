@@ -14,6 +14,7 @@ from functools import wraps
 from typing import Any
 
 from minigrad import ops
+from minigrad.amp.autocast_mode import in_single
 from minigrad.kernels.geometry import ShapeError
 from minigrad.nn.functional.activation import hardtanh, softplus
 from minigrad.nn.functional.fused import SoftmaxCrossEntropy
@@ -41,6 +42,7 @@ nll_loss = two_flags(ops.nll_loss)
 
 
 @two_flags
+@in_single("cpu", "cuda")
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -119,6 +121,7 @@ def _along(weight: Tensor, like: Tensor, channel: int) -> Tensor:
 
 
 @two_flags
+@in_single("cpu", "cuda")
 def mse_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
@@ -134,6 +137,7 @@ def mse_loss(
 
 
 @two_flags
+@in_single("cpu", "cuda")
 def l1_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
@@ -142,6 +146,7 @@ def l1_loss(
 
 
 @two_flags
+@in_single("cpu", "cuda")
 def smooth_l1_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
 ) -> Tensor:
@@ -155,6 +160,7 @@ def smooth_l1_loss(
     return _reduce(_huber(d, beta) / beta if beta else ops.abs(d), reduction)
 
 
+@in_single("cpu", "cuda")
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0
 ) -> Tensor:
@@ -174,6 +180,7 @@ def _huber(d: Tensor, delta: float) -> Tensor:
 
 
 @two_flags
+@in_single("cpu", "cuda")
 def kl_div(
     input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False
 ) -> Tensor:
@@ -197,6 +204,7 @@ def kl_div(
 
 
 @two_flags
+@in_single("cpu", "cuda")
 def binary_cross_entropy_with_logits(
     input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean",
     pos_weight: Tensor | None = None,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from math import prod
 
 from minigrad import ops
+from minigrad.amp.autocast_mode import in_single
 from minigrad.autograd import no_grad
 from minigrad.kernels.geometry import ShapeError
 from minigrad.nn.functional.activation import hardtanh
@@ -20,6 +21,7 @@ from minigrad.ops.reduce import _floating
 from minigrad.tensor import Tensor
 
 
+@in_single("cuda")
 def layer_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
     bias: Tensor | None = None, eps: float = 1e-5,
@@ -45,6 +47,7 @@ def layer_norm(
     return _affine(standardize(rows, eps).reshape(input.shape), weight, bias)
 
 
+@in_single("cuda")
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
     eps: float = 1e-5,
