@@ -10,6 +10,7 @@ Next: `kernels/cuda/capture.py`, how numbers such as the learning rate get into 
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import traceback
 import warnings
@@ -54,8 +55,8 @@ def graph(step: Callable[..., Any], device: Any = "cuda") -> Graphed:
     graph: the next call overwrites it. So it is with each parameter's `.grad`. The learning rate,
     the optimizer's count of steps and the random numbers of dropout go on from call to call as they
     would without a graph. Everything else that the host decides is decided once, when the step is
-    captured: whether the network is in training mode, an `if`, a Python number. After changing such
-    a thing call `step.reset()`. Parameters may be changed in place between calls.
+    captured: whether the network is in training mode, autocast, an `if`, a Python number. After
+    changing such a thing call `step.reset()`. Parameters may be changed in place between calls.
 
     Args:
         device: where the step computes. On the CPU it is called as it is.
@@ -88,6 +89,7 @@ class Graphed:
         self.leaves: dict[int, weakref.ref[Tensor]] = {}  # parameters, and what else goes in
         self.pool: Any = None
         self.stream: Any = None
+        self.blocks: list[Any] = []  # all memory of the pool
 
     def __call__(self, *inputs: Any) -> Any:
         if self.device.type == "cpu":
@@ -141,17 +143,20 @@ class Graphed:
         return [leaf for leaf in self._alive() if leaf.requires_grad]
 
     def _captured(self, inputs: list[Any]) -> Recording:
-        """The step as a graph, which has not run yet. All memory that it takes comes from a pool of
-        its own, in which nobody but the next capture looks for memory, so that what it gives back
-        stays as it leaves it.
+        """The step as a graph, which has not run yet.
+
+        All memory that it takes comes from a pool of its own, in which nobody but the next capture
+        looks for memory: what it gives back is still its own at the next launch.
 
         Raises:
             RuntimeError: the step cannot be captured.
         """
         from minigrad.kernels.cuda import capture
 
+        gc.collect()
+        backend.cupy().get_default_memory_pool().free_all_blocks()  # the warm-up's, most of it
         cuda = backend.cupy().cuda
-        self.pool = self.pool or cuda.MemoryPool()
+        self.pool = self.pool or cuda.MemoryPool(self._block)
         self.stream = stream = self.stream or cuda.Stream(non_blocking=True)
         before = [(leaf, leaf.grad, leaf._version.count) for leaf in self._alive()]
         with stream, cuda.using_allocator(self.pool.malloc):
@@ -172,6 +177,12 @@ class Graphed:
                 raise
         work.upload()
         return Recording(work, own, outputs, actions, before, self._alive())
+
+    def _block(self, size: int) -> Any:
+        """Memory for the pool, which cannot give it back to the driver when it looks for more."""
+        cuda = backend.cupy().cuda
+        self.blocks.append(cuda.Memory(size))
+        return cuda.MemoryPointer(self.blocks[-1], 0)
 
 
 class Recording:

@@ -452,6 +452,9 @@ class Event:
 class MemoryPool:
     """`cupy.cuda.MemoryPool`: it counts what is alive, whoever allocated it."""
 
+    def __init__(self, allocator: Callable[[int], Any] | None = None) -> None:
+        self.allocator = allocator
+
     def malloc(self, size: int) -> Any:
         raise NotImplementedError("the double allocates by itself")
 
