@@ -267,10 +267,12 @@ class Trainer:
         self.update(loss)
         return loss.item(), int((logits.detach().argmax(1) == targets).sum().item())
 
-    def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, targets: Tensor, cross_entropy: Any = F.cross_entropy
+    ) -> tuple[Tensor, Tensor]:
         """The scores and the loss."""
         with self.precision.forward():
-            return scores_and_loss(self.model(images), targets)
+            return scores_and_loss(self.model(images), targets, cross_entropy)
 
     def update(self, loss: Tensor) -> None:
         """Backward and update."""

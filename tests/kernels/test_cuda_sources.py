@@ -154,11 +154,7 @@ def test_local_response_norm(cuda, dtype, shape, options):
     check(cuda, "local_response_norm_backward", numbers(shape, dtype, seed=1), x, *options)
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("affine", [False, True])
-@pytest.mark.parametrize("shape", [(4, 3, 5, 7), (300, 2), (2, 3, 20, 20), (1, 2, 1, 2)])
-@dtypes
-def test_batch_norm(cuda, dtype, shape, affine, training):
+def check_batch_norm(cuda, dtype, shape, affine, training):
     x, g = numbers(shape, dtype) + 3, numbers(shape, dtype, seed=1)
     single = np.result_type(dtype, np.float32)  # of everything that there is one of a channel
     x_wide, g_wide = x.astype(single), g.astype(single)
@@ -178,18 +174,22 @@ def test_batch_norm(cuda, dtype, shape, affine, training):
         close(mine, right)
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("shape", [(4, 3, 5, 7), (300, 2), (2, 3, 20, 20), (1, 2, 1, 2)])
+@dtypes
+def test_batch_norm(cuda, dtype, shape, affine, training):
+    check_batch_norm(cuda, dtype, shape, affine, training)
+
+
 @dtypes
 def test_sums_that_blocks_share(cuda, dtype, monkeypatch):
-    """Several blocks a channel, of which the last have less to do; far from 0, too."""
+    """Several blocks a channel, of which the last have less to do."""
     monkeypatch.setattr(cuda.norm, "BLOCKS", 8)
-    for shape in ((35, 2, 3, 3), (70, 3, 1, 1), (50, 40), (9, 3, 33), (0, 3), (2, 3, 0)):
-        x = numbers(shape, dtype)
-        right = x.sum(axis=(0, *range(2, x.ndim)), dtype="float64").astype(dtype)
-        close(cuda.sum_over_channels(x), right)
-        if x.size:
-            mean, var = check(cuda, "batch_norm_stats", x + 3)
-            g, invstd = numbers(shape, dtype, seed=1), ((var + 1e-5) ** -0.5).astype(dtype)
-            check(cuda, "batch_norm_backward", g, x + 3, mean, invstd, None, True)
+    for shape in ((35, 2, 3, 3), (70, 3, 1, 1), (50, 40), (9, 3, 33)):
+        check_batch_norm(cuda, dtype, shape, affine=False, training=True)
+    for shape in ((0, 3), (2, 3, 0)):
+        assert cuda.sum_over_channels(numbers(shape, dtype)).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
