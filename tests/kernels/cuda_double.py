@@ -108,6 +108,19 @@ class Double(types.ModuleType):
         names = {name: functools.partial(self.run, name) for name in name_expressions}
         return types.SimpleNamespace(get_function=names.__getitem__)
 
+    @contextmanager
+    def last_block_only(self) -> Iterator[None]:
+        """Inside, of each launch only the last block runs: for arrays too large to walk."""
+        assert self.library is not None
+        first = [ctypes.c_uint.in_dll(self.library, name) for name in ("first_x", "first_y")]
+        try:
+            for number in first:
+                number.value = 2**32 - 1
+            yield
+        finally:
+            for number in first:
+                number.value = 0
+
     def run(self, name: str, grid: tuple, block: tuple, args: tuple) -> None:
         """A launch, with the arguments laid out as CuPy would."""
         assert self.library is not None
