@@ -42,8 +42,7 @@ class OnGpu:
         scores, loss = self.trainer.forward(images, targets)
         self.trainer.update(loss)
         with minigrad.no_grad():
-            hits = (scores.argmax(1) == targets).sum()
-            self.sums.add_(minigrad.stack([loss.double() * count, hits.double()]))
+            self.images.count(count, self.sums, loss, (scores.argmax(1) == targets).sum())
         return loss
 
     def epoch(self, progress: Progress, interruption: Interruption) -> None:

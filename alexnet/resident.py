@@ -34,7 +34,8 @@ def can_stay(images: Any, prepare: Preparation) -> bool:
 class Resident:
     """Images uint8 (N, H, W) and their labels (N,) on a GPU.
 
-    `begin` says what is shown of which images in which order, `batch` makes the next one.
+    `begin` says what is shown of which images in which order, `batch` makes the batch at this
+    place, `count` moves on to the next.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Resident:
         self.position.fill_(start)
 
     def batch(self, count: int) -> tuple[Tensor, Tensor]:
-        """The next images (count, 1, S, S), and their labels (count,)."""
+        """Images (count, 1, S, S), and their labels (count,)."""
         from minigrad.kernels.cuda.images import image_batch
 
         assert self.choices is not None
@@ -81,8 +82,20 @@ class Resident:
             self.images.array, self.labels.array, choices, position, count, self.side, rows,
             columns, mean, std, None if self.light is None else self.light.array, self.dtype,
         )  # fmt: skip
-        self.position.add_(count)
         return Tensor(images), Tensor(labels)
+
+    def next(self, count: int) -> tuple[Tensor, Tensor]:
+        """A batch, and on."""
+        batch = self.batch(count)
+        self.count(count)
+        return batch
+
+    def count(self, count: int, *seen: Tensor) -> None:
+        """Go on to the next batch; `seen` are sums float64 (2,), and the loss and the hits of this
+        one, to be added to them, if there are any."""
+        from minigrad.kernels.cuda.images import count_batch
+
+        count_batch(self.position.array, count, *(x.array for x in seen))
 
 
 def choices_of_epoch(batches: TrainingBatches, epoch: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -121,4 +134,4 @@ def views(
     choices = [np.insert([place] * len(part), 0, part, 1) for part in parts for place in places]
     resident.begin(np.concatenate(choices).astype(np.int32))
     for part in parts:
-        yield tuple(resident.batch(len(part))[0] for _ in places)
+        yield tuple(resident.next(len(part))[0] for _ in places)

@@ -47,7 +47,7 @@ def test_batches_are_the_cpus(gpu, splits, prepare, augment, lighting):
         assert len(expected) == 3 - start
         for x, y in expected:
             with gpu.no_waiting():
-                mine, labels = images.batch(len(y))
+                mine, labels = images.next(len(y))
             assert mine.is_cuda
             np.testing.assert_array_equal(mine.cpu().numpy(), x.numpy())
             np.testing.assert_array_equal(labels.cpu().numpy(), y.numpy())

@@ -7,7 +7,10 @@ captured nothing happens, and a launch repeats what was recorded with what lies 
 from __future__ import annotations
 
 import copy
+import gc
 import warnings
+import weakref
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -240,6 +243,64 @@ def test_numbers_in_device_memory_go_on_from_launch_to_launch(gpu):
     number.array = mg.zeros(1, device="cuda")  # somebody loads another state
     assert [step().item() for _ in range(3)] == [7, 8, 9]
     assert len(step.recordings) == 1
+
+
+def test_dropout_draws_anew_at_each_launch(gpu):
+    """What the step would draw, also when somebody seeds in between."""
+    x = mg.ones(64, device="cuda")
+    step = mg.cuda.graph(lambda: F.dropout(x, 0.5) + F.dropout(x, 0.5))
+    found, expected = [], []
+    for results, draw in ((found, step), (expected, step.step)):
+        mg.manual_seed(1)
+        for i in range(6):
+            if i == 4:
+                mg.manual_seed(2)
+            with gpu.no_waiting():
+                y = draw()
+            results.append(y.cpu().numpy())
+    assert len({y.tobytes() for y in found}) == 6
+    np.testing.assert_array_equal(found, expected)
+
+
+# ------------------------------------------------------------------------------- memory
+
+
+def test_memory_of_a_graph_is_nobody_elses(gpu, monkeypatch):
+    """While a step is captured, and only then, memory comes from a pool of the graph's own; what
+    outlives the capture is held by the graph, whatever the caller drops."""
+    inside, pools = [], []
+
+    class Pool(gpu.cuda.MemoryPool):
+        def __init__(self):
+            pools.append(self)
+
+    @contextmanager
+    def using_allocator(malloc):
+        inside.append(malloc.__self__)
+        yield
+        inside.append(None)
+
+    monkeypatch.setattr(gpu.cuda, "MemoryPool", Pool)
+    monkeypatch.setattr(gpu.cuda, "using_allocator", using_allocator)
+    seen, training = [], Training()
+
+    def watched(x):
+        seen.append(inside[-1] if inside else None)
+        return training.step(x)
+
+    step = mg.cuda.graph(watched)
+    for size in (4, 4, 4, 4, 3, 3, 3, 4):
+        step(put(BATCHES[0][:size]))
+    assert len(pools) == 1
+    assert seen == [None, None, *pools, None, None, *pools]
+    grads = [weakref.ref(p.grad.array) for p in training.net.parameters()]
+    loss = weakref.ref(step(put(BATCHES[0]))["loss"].array)
+    training.optimizer.zero_grad()
+    gc.collect()
+    assert all(ref() is not None for ref in (*grads, loss))
+    step.reset()
+    gc.collect()
+    assert all(ref() is None for ref in (*grads, loss))
 
 
 # -------------------------------------------------------------------------- going wrong

@@ -59,3 +59,14 @@ __global__ void image_batch(T* out, i64* targets, const u8* images, const i64* l
         }
     }
 }
+
+// The end of a step: the next batch begins `count` images later; its mean loss, times count, and its
+// hits are added to what was seen of the epoch. One thread; sums may be null.
+template <typename T>
+__global__ void count_batch(i64* position, i64 count, double* sums, const T* loss,
+                            const i64* hits) {
+    position[0] += count;
+    if (!sums) return;
+    sums[0] += (double)(Acc<T>)loss[0] * count;
+    sums[1] += hits[0];
+}

@@ -40,3 +40,13 @@ def image_batch(
         choices, position, rows, columns, mean, std, light, count * c, options,
     )  # fmt: skip
     return out, targets
+
+
+def count_batch(
+    position: Any, count: int, sums: Any | None = None, loss: Any | None = None,
+    hits: Any | None = None,
+) -> None:
+    """Move `position` on by `count`; add loss * count and hits, both of shape (), to `sums`,
+    float64 (2,), if there are such."""
+    dtype = np.dtype(np.float32) if loss is None else loss.dtype
+    kernel("count_batch", dtype)((1,), (1,), (position, count, sums, loss, hits))

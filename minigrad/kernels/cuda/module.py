@@ -32,7 +32,7 @@ KERNELS = (
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
     "sgd_step", "adam_step", "add_sorted", "random_uniform", "random_normal", "dropout",
     "cross_entropy", "cross_entropy_sums", "cross_entropy_backward",
-    "image_batch",
+    "image_batch", "count_batch",
 )  # fmt: skip
 KERNELS_WITH_CODE = ("max_pool2d", "max_pool2d_backward")
 KERNELS_WITHOUT_TYPE = (
