@@ -16,6 +16,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import autograd
+from tests.kernels.cuda_double import cuda, gpu, installed, library, package  # noqa: F401
 
 # Where CuPy is not installed, or sees no GPU, there is no "cuda" test to skip.
 DEVICES = ["cpu", "cuda"] if mg.cuda.is_available() else ["cpu"]

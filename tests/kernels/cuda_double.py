@@ -1,55 +1,113 @@
-"""NumPy in CuPy's place, and g++ in the GPU's: what lets `kernels.cuda` run on a CPU.
+"""NumPy in CuPy's place, and g++ in the GPU's: what lets `device="cuda"` run on a CPU.
 
-It can show that indices, shapes, dtypes and arguments are right. It cannot show that CuPy does what
-NumPy does under the same name, and it knows no streams. See `cuda_shim.h` for how a kernel runs.
+It can show that indices, shapes, dtypes and arguments are right, that nothing crosses from one
+device to the other unasked, and that nothing waits. It cannot show that CuPy does what NumPy does
+under the same name, that work on several streams is in order, or what a GPU does with memory. See
+`cuda_arrays.py` for the arrays, streams and graphs, and `cuda_shim.h` for how a kernel runs.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import math
+import shutil
 import subprocess
+import sys
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+
+from minigrad import backend, kernels
+from tests.kernels import cuda_arrays as on_gpu
+from tests.kernels.cuda_arrays import Block, Device, Stream, call, ndarray, wait
+
+PACKAGE = "minigrad.kernels.cuda"
 
 
 class Double(types.ModuleType):
-    """What `kernels.cuda` uses of CuPy: NumPy where both mean the same, the shim for launches."""
+    """What is used of CuPy: NumPy where both mean the same, the shim for launches."""
 
-    GUARD = 64  # bytes on either side of an array that must stay as they are
+    ndarray = ndarray
+    no_waiting = staticmethod(on_gpu.no_waiting)
 
     def __init__(self) -> None:
         super().__init__("cupy")
         self.library: ctypes.CDLL | None = None
-        self.blocks: list[np.ndarray] = []
         self.largest_grid = 2**31 - 1
+        self.pool = on_gpu.MemoryPool()
+        self.cuda = types.SimpleNamespace(
+            Device=Device, Event=on_gpu.Event, Graph=on_gpu.Graph, Stream=Stream,
+            MemoryPool=on_gpu.MemoryPool,
+            get_current_stream=lambda: Stream.current, is_available=lambda: True,
+            get_elapsed_time=lambda start, stop: 1000 * (stop.time - start.time),
+            using_allocator=lambda malloc: Device(),
+            runtime=types.SimpleNamespace(
+                getDeviceCount=lambda: 1, getDevice=lambda: 0,
+                getDeviceProperties=lambda index: {"name": b"double", "major": 9, "minor": 0},
+                deviceSynchronize=lambda: wait("deviceSynchronize()"),
+            ),
+        )  # fmt: skip
+        self.random = types.SimpleNamespace(default_rng=Generator)
+        self.linalg = Functions(np.linalg)
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(np, name)
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return on_device(getattr(np, name))
 
-    def empty(self, shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
+    def get_default_memory_pool(self) -> on_gpu.MemoryPool:
+        return self.pool
+
+    def empty(self, shape: int | tuple[int, ...], dtype: Any = float, order: str = "C") -> ndarray:
         """Memory full of NaN, between guards that are NaN too."""
-        shape, dtype = (shape,) if isinstance(shape, int) else shape, np.dtype(dtype)
-        block = np.full(math.prod(shape) * dtype.itemsize + 2 * self.GUARD, 0xFF, np.uint8)
-        self.blocks.append(block)
-        return block[self.GUARD : -self.GUARD].view(dtype).reshape(shape)
+        return ndarray(on_gpu.allocate(shape, dtype))
 
-    def ascontiguousarray(self, array: np.ndarray) -> np.ndarray:
-        """A copy in such memory, so that reading beside it gives NaN."""
-        out = self.empty(array.shape, array.dtype)
-        out[...] = array
-        return out
+    def empty_like(self, array: ndarray, dtype: Any = None) -> ndarray:
+        return self.empty(array.shape, dtype or array.dtype)
 
-    def argsort(self, array: np.ndarray) -> np.ndarray:
-        return np.argsort(array, kind="stable")
+    def array(self, x: Any, dtype: Any = None, copy: bool = True, order: str = "K") -> ndarray:
+        if isinstance(x, ndarray):
+            return call(np.array, x, dtype, copy=copy or None, order=order)
+        if isinstance(x, (list, tuple)) and any(on_gpu.arrays_in(x)):
+            return call(np.array, x, dtype)
+        return on_gpu.from_host(np.array(x, dtype))
 
-    def RawModule(self, code: str, name_expressions: list[str]) -> object:
-        kernels = {name: functools.partial(self.run, name) for name in name_expressions}
-        return types.SimpleNamespace(get_function=kernels.__getitem__)
+    def asarray(self, x: Any, dtype: Any = None) -> ndarray:
+        return self.array(x, dtype, copy=False)
+
+    def ascontiguousarray(self, array: ndarray) -> ndarray:
+        return call(np.ascontiguousarray, array)
+
+    @staticmethod
+    def asnumpy(array: ndarray) -> np.ndarray:
+        return array.get()
+
+    def argsort(self, array: ndarray, axis: int = -1) -> ndarray:
+        return array.argsort(axis)
+
+    def sort(self, array: ndarray, axis: int = -1) -> ndarray:
+        return call(np.sort, array, axis, kind="stable")
+
+    def where(self, condition: Any, *choices: Any) -> Any:
+        return call(np.where, condition, *choices) if choices else condition.nonzero()
+
+    def unique(self, *args: Any, **options: Any) -> Any:
+        wait("unique()")
+        return call(np.unique, *args, **options)
+
+    def array_equal(self, a: Any, b: Any, **options: Any) -> Any:
+        return call(lambda *ab: np.asarray(np.array_equal(*ab, **options)), a, b)
+
+    def RawModule(self, code: str, name_expressions: list[str], **options: Any) -> object:
+        names = {name: functools.partial(self.run, name) for name in name_expressions}
+        return types.SimpleNamespace(get_function=names.__getitem__)
 
     def run(self, name: str, grid: tuple, block: tuple, args: tuple) -> None:
         """A launch, with the arguments laid out as CuPy would."""
@@ -67,25 +125,76 @@ class Double(types.ModuleType):
         gx, gy = (min(blocks, self.largest_grid) for blocks in (*grid, 1)[:2])
         bx, by = (*block, 1)[:2]
         pointers = (ctypes.c_void_p * len(places))(*places)
-        assert self.library.launch(name.encode(), gx, gy, bx, by, pointers), f"{name}: a barrier"
-        for memory in self.blocks:
-            edges = np.concatenate([memory[: self.GUARD], memory[-self.GUARD :]])
-            assert (edges == 0xFF).all(), f"{name} wrote beside its arrays"
+        arrays = [arg for arg in args if isinstance(arg, ndarray)]
+        blocks = [Block.of(array.host) for array in arrays]
+        if any(array.dtype == np.uint64 for array in arrays):  # pointers, which lead anywhere
+            blocks = list(Block.alive.values())
+            arrays = [ndarray(block[Block.GUARD : -Block.GUARD]) for block in blocks]
+
+        def work() -> None:
+            values  # the pointers lead into these  # noqa: B018
+            assert self.library.launch(name.encode(), gx, gy, bx, by, pointers), f"{name}: barrier"
+            for memory in blocks:
+                assert memory is None or memory.intact(), f"{name} wrote beside its arrays"
+
+        on_gpu.launch(work, arrays)
 
     @staticmethod
     def as_c(arg: Any) -> tuple[int, Any]:
         """(kind, value) of an argument; see `struct Kernel` in the shim for the kinds."""
         if isinstance(arg, np.ndarray) and arg.dtype.names:  # a struct, by value
             return arg.nbytes, ctypes.create_string_buffer(arg.tobytes(), arg.nbytes)
-        if isinstance(arg, np.ndarray):
+        if isinstance(arg, ndarray):
             assert arg.flags.c_contiguous
-            return -arg.itemsize, ctypes.c_void_p(arg.ctypes.data)
+            return -arg.itemsize, ctypes.c_void_p(arg.data.ptr)
         if type(arg) is int:
             return 8, ctypes.c_longlong(arg)
         if type(arg) is float:
             return ord("d"), ctypes.c_double(arg)
         assert arg is None, f"a kernel cannot take {arg!r}"
         return 0, ctypes.c_void_p(None)
+
+
+class Functions:
+    """The functions of a module, on the device."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return on_device(getattr(self.module, name))
+
+
+def on_device(value: Any) -> Any:
+    """NumPy's function, for the device's arrays; its types and constants as they are."""
+    if not callable(value) or isinstance(value, type):
+        return value
+    by_cublas = value in (np.matmul, np.dot, np.tensordot, np.einsum, np.linalg.svd)
+
+    @functools.wraps(value, updated=())
+    def function(*args: Any, **options: Any) -> Any:
+        if by_cublas:
+            on_gpu.refuse_while_capturing("CuPy's call of cuBLAS")
+        return call(value, *args, **options)
+
+    return function
+
+
+class Generator:
+    """`cupy.random.Generator`, as far as CuPy has it."""
+
+    METHODS = ("integers", "random", "standard_normal", "uniform")
+
+    def __init__(self, seed: int) -> None:
+        self.host = np.random.default_rng(seed)
+
+    def __getattr__(self, name: str) -> Any:
+        assert name in self.METHODS, f"CuPy's generators have no {name}()"
+        return functools.partial(call, getattr(self.host, name))
+
+
+def erfc(x: ndarray) -> ndarray:
+    return call(lambda x: np.vectorize(math.erfc, otypes=[np.result_type(x, "f4")])(x), x)
 
 
 def compile_for_the_cpu(source: str, names: list[str], folder: Path) -> ctypes.CDLL:
@@ -102,3 +211,119 @@ def compile_for_the_cpu(source: str, names: list[str], folder: Path) -> ctypes.C
     library = ctypes.CDLL(str(folder / "all.so"))
     library.launch.restype = ctypes.c_bool
     return library
+
+
+# ---------------------------------------------------------------------------------- fixtures
+
+
+class Installed:
+    """The double as `cupy`, with the `kernels.cuda` that was imported beside it."""
+
+    def __init__(self) -> None:
+        self.cupy = Double()
+        scipy = types.ModuleType("cupyx.scipy.special")
+        scipy.erfc = erfc  # type: ignore[attr-defined]
+        self.modules: dict[str, Any] = {
+            "cupy": self.cupy, "cupyx": types.ModuleType("cupyx"),
+            "cupyx.scipy": types.ModuleType("cupyx.scipy"), "cupyx.scipy.special": scipy,
+        }  # fmt: skip
+        with self.in_place():
+            self.package = importlib.import_module(PACKAGE)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Inside, `import cupy` gives the double, and a GPU can be used; afterwards all is as it
+        was, also where there is a real one."""
+        probed = backend._cuda_problem, backend._cuda_probed
+        attribute = vars(kernels).pop("cuda", None)
+        before = take_out()
+        sys.modules.update(self.modules)
+        if PACKAGE in self.modules:
+            kernels.cuda = self.modules[PACKAGE]  # type: ignore[attr-defined]
+        backend._cuda_problem, backend._cuda_probed = "", True
+        try:
+            yield
+        finally:
+            self.modules = take_out()
+            sys.modules.update(before)
+            vars(kernels).pop("cuda", None)
+            if attribute is not None:
+                kernels.cuda = attribute  # type: ignore[attr-defined]
+            backend._cuda_problem, backend._cuda_probed = probed
+            backend._generators.by_device.pop("cuda:0", None)
+            Stream.null.use()
+
+
+def take_out() -> dict[str, Any]:
+    """Remove from Python's modules what belongs to CuPy, and return it."""
+    names = [name for name in sys.modules
+             if name.split(".")[0] in ("cupy", "cupyx") or name.startswith(PACKAGE)]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+@pytest.fixture(scope="session")
+def installed() -> Installed:
+    return Installed()
+
+
+@pytest.fixture(scope="session")
+def library(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """All sources in one translation unit, compiled by g++ under the shim: once a session."""
+    if shutil.which("g++") is None:
+        pytest.skip("this machine has no g++ to compile the kernels for the CPU")
+    module = installed.package.module
+    folder = tmp_path_factory.mktemp("cuda")
+    installed.cupy.library = compile_for_the_cpu(module.source(), module.name_expressions(), folder)
+    return installed.cupy.library
+
+
+@pytest.fixture
+def gpu(installed: Installed, library: ctypes.CDLL) -> Iterator[Double]:
+    """A GPU, as far as a test without one can tell: `mg.tensor(x, device="cuda")` works."""
+    with installed.in_place():
+        yield installed.cupy
+
+
+class OnHost:
+    """`kernels.cuda` for NumPy arrays: they are lent to the device where they lie, and so an update
+    in place reaches them."""
+
+    def __init__(self, package: types.ModuleType) -> None:
+        self.package = package
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.package, name)
+        if isinstance(value, types.ModuleType) or not callable(value):
+            return value
+        return lambda *args, **options: borrowed(value(
+            *map(lent, args), **{name: lent(arg) for name, arg in options.items()}
+        ))
+
+
+def lent(value: Any) -> Any:
+    if isinstance(value, np.random.Generator):
+        generator = Generator(0)
+        generator.host = value
+        return generator
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(lent, value))
+    return ndarray(value) if isinstance(value, np.ndarray) else value
+
+
+def borrowed(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(borrowed, value))
+    return value.host if isinstance(value, ndarray) else value
+
+
+@pytest.fixture
+def package(installed: Installed) -> Iterator[types.ModuleType]:
+    """`kernels.cuda`, imported with the double for CuPy."""
+    with installed.in_place():
+        yield installed.package
+
+
+@pytest.fixture
+def cuda(gpu: Double, installed: Installed) -> OnHost:
+    """`kernels.cuda`, whose kernels run, taking and giving NumPy arrays."""
+    return OnHost(installed.package)

@@ -13,7 +13,6 @@ anything runs on a GPU, or how fast. Only a GPU can.
 from __future__ import annotations
 
 import ctypes
-import importlib
 import inspect
 import math
 import re
@@ -30,51 +29,9 @@ import pytest
 import minigrad as mg
 from minigrad import kernels, nn, optim
 from minigrad.kernels import cpu, reference
-from tests.kernels.cuda_double import Double, compile_for_the_cpu
 
 ARCHITECTURES = ("sm_80", "sm_89", "sm_90")
 TOLERANCE = {"float16": 2e-3, "float32": 2e-6, "float64": 1e-14}
-
-
-@pytest.fixture(scope="module")
-def package():
-    """`kernels.cuda`, imported with the double for CuPy, and forgotten afterwards."""
-    prefix = "minigrad.kernels.cuda"
-    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(prefix)}
-    attribute = vars(kernels).pop("cuda", None)
-    real, sys.modules["cupy"] = sys.modules.get("cupy"), Double()
-    try:
-        module = importlib.import_module(prefix)
-    finally:
-        sys.modules.pop("cupy")
-        if real is not None:
-            sys.modules["cupy"] = real
-    yield module
-    for name in [name for name in sys.modules if name.startswith(prefix)]:
-        del sys.modules[name]
-    sys.modules.update(before)
-    del kernels.cuda
-    if attribute is not None:
-        kernels.cuda = attribute
-
-
-@pytest.fixture(scope="module")
-def library(package, tmp_path_factory):
-    """All sources in one translation unit, compiled by g++ under the shim."""
-    if shutil.which("g++") is None:
-        pytest.skip("this machine has no g++ to compile the kernels for the CPU")
-    module = package.module
-    folder = tmp_path_factory.mktemp("cuda")
-    return compile_for_the_cpu(module.source(), module.name_expressions(), folder)
-
-
-@pytest.fixture
-def cuda(package, library):
-    """`kernels.cuda`, whose kernels run."""
-    double = package.module.cupy
-    double.library = library
-    yield package
-    double.blocks.clear()
 
 
 # --------------------------------------------------------------------------------- it computes
