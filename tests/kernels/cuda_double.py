@@ -56,6 +56,7 @@ class Double(types.ModuleType):
         )  # fmt: skip
         self.random = types.SimpleNamespace(default_rng=Generator)
         self.linalg = Functions(np.linalg)
+        self.lib = types.SimpleNamespace(stride_tricks=Functions(np.lib.stride_tricks))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

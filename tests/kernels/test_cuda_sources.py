@@ -93,7 +93,7 @@ def test_unfold_and_fold(cuda, window, dtype):
 @windows
 @dtypes
 def test_conv2d(cuda, window, dtype, groups, work_bytes, monkeypatch):
-    monkeypatch.setattr(cuda.memory, "WORK_BYTES", work_bytes)  # all images at once; one by one
+    monkeypatch.setattr(cuda.views, "WORK_BYTES", work_bytes)  # all images at once; one by one
     shape, kernel_size, *options = window
     x = numbers(shape, dtype) / shape[1]
     w, b = numbers((6, shape[1] // groups, *kernel_size), dtype) / 16, numbers((6,), dtype)

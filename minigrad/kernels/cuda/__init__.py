@@ -11,9 +11,7 @@ under a C++ shim and a stand-in for CuPy made of NumPy, and are compared with `k
 CuPy and cuBLAS themselves, races between warps, what the GPU does with memory, or speed.
 """
 
-from minigrad.kernels.cuda.conv import (
-    conv2d, conv2d_backward_input, conv2d_backward_weight,
-)
+from minigrad.kernels.cuda.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
 from minigrad.kernels.cuda.elementwise import (
     abs, add, ceil, copy, cos, div, dropout, exp, floor, floor_divide, fused, leaky_relu,
     leaky_relu_backward, log, maximum, minimum, mul, neg, normal_cdf, pow, relu, relu_backward,

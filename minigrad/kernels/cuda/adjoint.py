@@ -29,7 +29,9 @@ class Phase(NamedTuple):
     dilation: int
 
 
-def phases(size: int, kernel: int, stride: int, pad: int, dilation: int, places: int) -> list[Phase]:
+def phases(
+    size: int, kernel: int, stride: int, pad: int, dilation: int, places: int
+) -> list[Phase]:
     """The phases of an axis of `size` inputs and `places` outputs; `taps` is empty where no window
     sees them."""
     common = math.gcd(stride, dilation)

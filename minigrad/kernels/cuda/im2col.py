@@ -3,7 +3,7 @@
 The columns of a chunk of images are one matrix (C*KH*KW, n*L), so that every product here is a
 plain 2-D one. For those CuPy calls cuBLAS without copying a transposed operand, in float16 with
 tensor cores and float32 sums, and with TF32 where that is switched on; its batched product does
-none of this. The columns are rebuilt in the backward, and a chunk's fit in `memory.WORK_BYTES`
+none of this. The columns are rebuilt in the backward, and a chunk's fit in `views.WORK_BYTES`
 unless one image alone is larger. The kernels, with the index formula, stand in `columns.cu`.
 
 Bytes, for AlexNet's second layer (96 maps of 26x26 to 256, 5x5) and 128 images in float32: x 33 MB
@@ -21,7 +21,7 @@ import cupy
 import numpy as np
 
 from minigrad.kernels import geometry
-from minigrad.kernels.cuda import memory
+from minigrad.kernels.cuda import views
 from minigrad.kernels.cuda.module import contiguous, kernel, launch_planes, window
 from minigrad.kernels.geometry import Pad, Pair
 
@@ -45,7 +45,7 @@ def conv2d(
         cols = unfold_matrix(x[images], options)  # (C*KH*KW, n*L)
         product = cupy.empty((w.shape[0], cols.shape[1]), x.dtype)  # (O, n*L)
         for wg, cg, yg in by_group(groups, weights, cols, product):
-            cupy.matmul(wg, cg, out=yg)
+            views.gemm(wg, cg, yg)
         product = product.reshape(w.shape[0], -1, oh, ow).transpose(1, 0, 2, 3)  # (n, O, OH, OW)
         if b is None:
             y[images] = product
@@ -65,7 +65,7 @@ def conv2d_backward_input(
         gm = channels_first(g[images])  # (O, n*L)
         cols = cupy.empty((_rows(x_shape, options), gm.shape[1]), g.dtype)  # (C*KH*KW, n*L)
         for wg, gg, cg in by_group(groups, weights, gm, cols):
-            cupy.matmul(wg.T, gg, out=cg)
+            views.gemm(wg.T, gg, cg)
         places = g.shape[2] * g.shape[3]
         _col2im(cols, gx[images], options, image_step=places, row_step=cols.shape[1])
     return gx
@@ -81,7 +81,7 @@ def conv2d_backward_weight(
         cols = unfold_matrix(x[images], options)  # (C*KH*KW, n*L)
         gm = channels_first(g[images])  # (O, n*L)
         for gg, cg, tg in by_group(groups, gm, cols, total):
-            tg += cupy.matmul(gg, cg.T)
+            views.gemm(gg, cg.T, tg, accumulate=True)
     return total.astype(x.dtype, copy=False).reshape(w_shape)
 
 
@@ -147,4 +147,4 @@ def by_group(groups: int, *matrices: Any) -> Iterator[tuple[Any, ...]]:
 def chunks(x_shape: Sequence[int], options: Options, dtype: np.dtype) -> Iterator[slice]:
     """Slices of images whose columns fit in WORK_BYTES."""
     places = math.prod(geometry.output_shape(x_shape, *options))
-    return memory.chunks(x_shape[0], _rows(x_shape, options) * places * dtype.itemsize)
+    return views.chunks(x_shape[0], _rows(x_shape, options) * places * dtype.itemsize)

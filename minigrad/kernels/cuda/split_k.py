@@ -21,12 +21,10 @@ from typing import Any
 import cupy
 import numpy as np
 
-from minigrad.kernels.cuda import memory
-from minigrad.kernels.cuda.cublas import gemm
-from minigrad.kernels.cuda.im2col import (
-    by_group, channels_first, chunks, conv2d, conv2d_backward_input, unfold_matrix,
-)
+from minigrad.kernels.cuda import im2col
+from minigrad.kernels.cuda.im2col import conv2d, conv2d_backward_input
 from minigrad.kernels.cuda.module import kernel, launch
+from minigrad.kernels.cuda.views import as_strided, gemm
 from minigrad.kernels.geometry import Pad, Pair
 
 __all__ = ["conv2d", "conv2d_backward_input", "conv2d_backward_weight"]
@@ -47,9 +45,10 @@ def conv2d_backward_weight(
     """gw (O, C/groups, KH, KW) = g @ unfold(x).T, summed in float32 or better."""
     options = (w_shape[2], w_shape[3]), stride, pad, dilation
     total = cupy.zeros((w_shape[0], math.prod(w_shape[1:])), np.result_type(x.dtype, np.float32))
-    for images in chunks(x.shape, options, x.dtype):
-        cols = unfold_matrix(x[images], options)  # (C*KH*KW, n*L)
-        for gg, cg, tg in by_group(groups, channels_first(g[images]), cols, total):
+    for images in im2col.chunks(x.shape, options, x.dtype):
+        cols = im2col.unfold_matrix(x[images], options)  # (C*KH*KW, n*L)
+        gm = im2col.channels_first(g[images])  # (O, n*L)
+        for gg, cg, tg in im2col.by_group(groups, gm, cols, total):
             add_product(gg, cg, tg)
     return total.astype(x.dtype, copy=False).reshape(w_shape)
 
@@ -76,4 +75,4 @@ def add_parts(sums: Any, total: Any) -> None:
 def _cut(a: Any, parts: int, length: int) -> Any:
     """a (R, M) as `parts` matrices (R, length), side by side in it."""
     row, item = a.strides
-    return memory.as_strided(a, (parts, a.shape[0], length), (length * item, row, item))
+    return as_strided(a, (parts, a.shape[0], length), (length * item, row, item))

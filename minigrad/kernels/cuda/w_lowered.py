@@ -29,10 +29,10 @@ import cupy
 import numpy as np
 
 from minigrad.kernels import geometry
-from minigrad.kernels.cuda import adjoint, memory
-from minigrad.kernels.cuda.cublas import gemm
+from minigrad.kernels.cuda import adjoint
 from minigrad.kernels.cuda.module import contiguous, kernel, launch_planes, window
 from minigrad.kernels.cuda.split_k import add_parts
+from minigrad.kernels.cuda.views import as_strided, chunks, gemm
 from minigrad.kernels.geometry import Pad, Pair
 
 
@@ -107,7 +107,7 @@ def _lowered_rows(
     (SH, SW), (DH, DW), (OH, OW), C = stride, dilation, places, x.shape[1]
     step = DH if KH > 1 else 1
     longest = (-(-OH // step) - 1) * SH + KH  # rows
-    for images in memory.chunks(x.shape[0], longest * C * KW * OW * x.dtype.itemsize):
+    for images in chunks(x.shape[0], longest * C * KW * OW * x.dtype.itemsize):
         part = contiguous(x[images])
         for first in range(min(step, OH)):
             outputs = len(range(first, OH, step))
@@ -120,5 +120,5 @@ def _lowered_rows(
             )  # fmt: skip
             shape = outputs, KH * per_group * KW, length
             _, row, line, item = low.strides
-            matrices = [memory.as_strided(lowered, shape, (SH * row, line, item)) for lowered in low]
+            matrices = [as_strided(lowered, shape, (SH * row, line, item)) for lowered in low]
             yield Rows(images, slice(first, OH, step), matrices)

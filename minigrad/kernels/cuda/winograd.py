@@ -30,11 +30,11 @@ from typing import Any
 import cupy
 import numpy as np
 
-from minigrad.kernels import geometry
+from minigrad.kernels import geometry, precision
 from minigrad.kernels.cpu.winograd import cook_toom
-from minigrad.kernels.cuda import adjoint, memory
-from minigrad.kernels.cuda.cublas import gemm
+from minigrad.kernels.cuda import adjoint
 from minigrad.kernels.cuda.module import MAX_GRID_X, MAX_GRID_Y, WARP, contiguous, kernel, struct
+from minigrad.kernels.cuda.views import chunks, gemm
 from minigrad.kernels.geometry import Pad, Pair
 
 TILE = {3: 4, 5: 4}  # m, the side of an output tile, by r, the kernel's
@@ -44,9 +44,10 @@ ROWS = 8  # of a tile, each a warp's: t is at most this
 def lacks(dtype: np.dtype, w_shape: Sequence[int], stride: Pair, dilation: Pair) -> str:
     """What a convolution would need for this algorithm, if it cannot do it."""
     KH, KW = w_shape[2:]
-    possible = KH == KW and KH in TILE and stride == dilation == (1, 1)
-    possible = possible and dtype in (np.float32, np.float64)
-    return "" if possible else "a 3x3 or 5x5 kernel, stride 1, dilation 1, float32 or float64"
+    exact = dtype == np.float64 or (dtype == np.float32 and not precision.cudnn.allow_tf32)
+    if exact and KH == KW and KH in TILE and stride == dilation == (1, 1):
+        return ""
+    return "a 3x3 or 5x5 kernel, stride 1, dilation 1, and float32 without TF32, or float64"
 
 
 def conv2d(
@@ -56,10 +57,10 @@ def conv2d(
     O, per_group, r, _ = w.shape
     m, C = TILE[r], x.shape[1]
     OH, OW = geometry.output_shape(x.shape, (r, r), stride, pad, dilation)
-    A, G, B = _matrices(x.dtype, m, r)
+    A, _, B, _, G2 = _matrices(x.dtype, m, r)
     y = cupy.empty((x.shape[0], O, OH, OW), x.dtype)
     U = cupy.empty((len(B) ** 2, O * per_group), x.dtype)
-    gemm(_square(G), contiguous(w).reshape(-1, r * r).T, U)
+    gemm(G2, contiguous(w).reshape(-1, r * r).T, U)
     U = U.reshape(-1, groups, O // groups, per_group)  # (t*t, groups, O/groups, C/groups)
     for images in _chunks(y.shape, m, len(B), C):
         V = _tiles(x[images], B, m, (OH, OW), pad)  # (t*t, C, P)
@@ -86,7 +87,7 @@ def conv2d_backward_weight(
     """gw (O, C/groups, r, r): tiles of g slide over those of x, all tiles summed in the product."""
     O, per_group, r, _ = w_shape
     m = TILE[r]
-    A, G, B = _matrices(x.dtype, r, m)
+    _, G, B, A2, _ = _matrices(x.dtype, r, m)
     total = cupy.zeros((len(B) ** 2, groups, O // groups, per_group), x.dtype)
     for images in _chunks(g.shape, m, len(B), x.shape[1]):
         V = _tiles(x[images], B, m, g.shape[2:], pad)  # (t*t, C, P)
@@ -95,25 +96,21 @@ def conv2d_backward_weight(
         for group, (dg, vg) in enumerate(pairs):
             gemm(dg, vg.swapaxes(1, 2), total[:, group], accumulate=True)
     gw = cupy.empty((O * per_group, r * r), x.dtype)
-    gemm(total.reshape(len(total), -1).T, _square(A).T, gw)
+    gemm(total.reshape(len(total), -1).T, A2.T, gw)
     return gw.reshape(w_shape)
 
 
-@cache
-def _host_matrices(dtype: Any, m: int, r: int) -> tuple[np.ndarray, ...]:
-    return tuple(matrix.astype(dtype) for matrix in cook_toom(m, r))
+def _matrices(dtype: Any, m: int, r: int) -> tuple[Any, ...]:
+    """A^T (m, t), G (t, r) and B^T (t, t) of F(m, r), and the Kronecker squares of A^T and G, which
+    transform a whole tile as one vector."""
+    return _on_the_device(cupy.cuda.runtime.getDevice(), dtype, m, r)
 
 
-def _matrices(dtype: Any, m: int, r: int) -> tuple[Any, Any, Any]:
-    """A^T (m, t), G (t, r) and B^T (t, t) of F(m, r), on the GPU."""
-    A, G, B = (cupy.asarray(matrix) for matrix in _host_matrices(dtype, m, r))
-    return A, G, B
-
-
-def _square(matrix: Any) -> Any:
-    """The Kronecker square, which transforms a whole tile as one vector."""
-    rows, columns = matrix.shape
-    return (matrix[:, None, :, None] * matrix[:, None, :]).reshape(rows**2, columns**2)
+@cache  # a graph cannot record a copy from the host: it finds them there
+def _on_the_device(device: int, dtype: Any, m: int, r: int) -> tuple[Any, ...]:
+    A, G, B = cook_toom(m, r)
+    matrices = A, G, B, np.kron(A, A), np.kron(G, G)
+    return tuple(cupy.asarray(matrix.astype(dtype)) for matrix in matrices)
 
 
 def _down_across(OH: int, OW: int, m: int) -> Pair:
@@ -125,7 +122,7 @@ def _chunks(y_shape: Sequence[int], m: int, t: int, C: int) -> Any:
     """Slices of images whose V and M fit in WORK_BYTES."""
     N, O, OH, OW = y_shape
     TH, TW = _down_across(OH, OW, m)
-    return memory.chunks(N, TH * TW * t * t * (C + O) * 4)
+    return chunks(N, TH * TW * t * t * (C + O) * 4)
 
 
 def _by_group(tiles: Any, groups: int) -> Any:
