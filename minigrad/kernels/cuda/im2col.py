@@ -1,14 +1,17 @@
 """Convolution as a matrix product over columns: im2col, cuBLAS, col2im.
 
-The columns of a chunk of images are one matrix (C*KH*KW, n*L), so that every product here is a
-plain 2-D one. For those CuPy calls cuBLAS without copying a transposed operand, in float16 with
-tensor cores and float32 sums, and with TF32 where that is switched on; its batched product does
-none of this. The columns are rebuilt in the backward, and a chunk's fit in `views.WORK_BYTES`
-unless one image alone is larger. The kernels, with the index formula, stand in `columns.cu`.
+The columns of a chunk of images are one matrix (C*KH*KW, n*L), so that one product serves them all,
+or one for each group of channels. Its other matrix, or its result, has the channels outermost, and
+NCHW does not: a copy mends that. A product for each image, (C*KH*KW, L), needs no copy, for cuBLAS
+takes a batch of them at any distance; `_by_image` and conv2d_backward_weight say when that is less.
+
+The columns are rebuilt in the backward, and a chunk's fit in `views.WORK_BYTES` unless one image
+alone is larger. float16 is summed in float32, float32 becomes TF32 where that is allowed. The
+kernels, with the index formula, stand in `columns.cu`.
 
 Bytes, for AlexNet's second layer (96 maps of 26x26 to 256, 5x5) and 128 images in float32: x 33 MB
 is read, the columns 831 MB are written and read, the product 89 MB is written, read and written
-once more where y wants it: 1962 MB.
+once more, with the bias, where y wants it: 1962 MB.
 """
 
 from __future__ import annotations
@@ -23,9 +26,13 @@ import numpy as np
 from minigrad.kernels import geometry
 from minigrad.kernels.cuda import views
 from minigrad.kernels.cuda.module import contiguous, kernel, launch_planes, window
+from minigrad.kernels.cuda.views import gemm
 from minigrad.kernels.geometry import Pad, Pair
 
 Options = tuple[Pair, Pair, Pad, Pair]  # kernel_size, stride, pad, dilation
+
+TILE = 128  # cuBLAS cuts the places of an image into tiles about so long, and fills up the last
+COPY = 64  # moving a number (3 ps at 2.8 TB/s) costs as much as so many float32 products on an H100
 
 
 def lacks(dtype: np.dtype, w_shape: Sequence[int], stride: Pair, dilation: Pair) -> str:
@@ -40,12 +47,16 @@ def conv2d(
     options = w.shape[2:], stride, pad, dilation
     oh, ow = geometry.output_shape(x.shape, *options)
     y = cupy.empty((x.shape[0], w.shape[0], oh, ow), x.dtype)
-    weights = w.reshape(w.shape[0], -1)  # (O, K), K = C/groups*KH*KW
+    weights = w.reshape(groups, w.shape[0] // groups, -1)  # (G, O/G, K), K = C/G*KH*KW
+    by_image = b is None and _by_image(weights, oh * ow)  # to add b is a copy, too
     for images in chunks(x.shape, options, x.dtype):
+        if by_image:
+            yi = y[images].reshape(-1, w.shape[0], oh * ow)  # (n, O, L)
+            gemm(weights[0], unfold(x[images], *options), yi)
+            continue
         cols = unfold_matrix(x[images], options)  # (C*KH*KW, n*L)
         product = cupy.empty((w.shape[0], cols.shape[1]), x.dtype)  # (O, n*L)
-        for wg, cg, yg in by_group(groups, weights, cols, product):
-            views.gemm(wg, cg, yg)
+        gemm(weights, by_group(groups, cols), by_group(groups, product))
         product = product.reshape(w.shape[0], -1, oh, ow).transpose(1, 0, 2, 3)  # (n, O, OH, OW)
         if b is None:
             y[images] = product
@@ -59,14 +70,20 @@ def conv2d_backward_input(
 ) -> Any:
     """gx (N, C, H, W) = fold(w.T @ g), for g (N, O, OH, OW)."""
     options = w.shape[2:], stride, pad, dilation
+    rows, places = _rows(x_shape, options), g.shape[2] * g.shape[3]
     gx = cupy.empty(tuple(x_shape), g.dtype)
-    weights = w.reshape(w.shape[0], -1)  # (O, K)
+    weights = w.reshape(groups, w.shape[0] // groups, -1)  # (G, O/G, K)
+    by_image = _by_image(weights, places)
     for images in chunks(x_shape, options, g.dtype):
+        if by_image:
+            gi = g[images].reshape(-1, w.shape[0], places)  # (n, O, L)
+            cols = cupy.empty((len(gi), rows, places), g.dtype)  # (n, C*KH*KW, L)
+            gemm(weights[0].T, gi, cols)
+            _col2im(cols, gx[images], options, image_step=rows * places, row_step=places)
+            continue
         gm = channels_first(g[images])  # (O, n*L)
-        cols = cupy.empty((_rows(x_shape, options), gm.shape[1]), g.dtype)  # (C*KH*KW, n*L)
-        for wg, gg, cg in by_group(groups, weights, gm, cols):
-            views.gemm(wg.T, gg, cg)
-        places = g.shape[2] * g.shape[3]
+        cols = cupy.empty((rows, gm.shape[1]), g.dtype)  # (C*KH*KW, n*L)
+        gemm(weights.swapaxes(1, 2), by_group(groups, gm), by_group(groups, cols))
         _col2im(cols, gx[images], options, image_step=places, row_step=cols.shape[1])
     return gx
 
@@ -74,14 +91,27 @@ def conv2d_backward_input(
 def conv2d_backward_weight(
     g: Any, x: Any, w_shape: Sequence[int], stride: Pair, pad: Pad, dilation: Pair, groups: int
 ) -> Any:
-    """gw (O, C/groups, KH, KW) = g @ unfold(x).T, summed over the chunks in float32 or better."""
+    """gw (O, C/groups, KH, KW) = g @ unfold(x).T, summed over the chunks in float32 or better.
+
+    One product sums over all places of all images, and wants g's channels outermost: O*L numbers of
+    an image are read and written. Or each image has a gw of its own, of O*K numbers, and these are
+    added up: they are fewer in a first layer, with its large maps and its few input channels.
+    """
     options = (w_shape[2], w_shape[3]), stride, pad, dilation
-    total = cupy.zeros((w_shape[0], math.prod(w_shape[1:])), np.result_type(x.dtype, np.float32))
+    size, places = math.prod(w_shape[1:]), g.shape[2] * g.shape[3]  # K, L
+    total = cupy.zeros((w_shape[0], size), np.result_type(x.dtype, np.float32))
+    fewer = size * total.dtype.itemsize < places * x.dtype.itemsize
+    by_image = groups == 1 and fewer and _aligned(places, x.dtype)
     for images in chunks(x.shape, options, x.dtype):
-        cols = unfold_matrix(x[images], options)  # (C*KH*KW, n*L)
-        gm = channels_first(g[images])  # (O, n*L)
-        for gg, cg, tg in by_group(groups, gm, cols, total):
-            views.gemm(gg, cg.T, tg, accumulate=True)
+        if by_image:
+            cols = unfold(x[images], *options)  # (n, K, L)
+            each = cupy.empty((len(cols), *total.shape), total.dtype)  # (n, O, K)
+            gemm(g[images].reshape(-1, w_shape[0], places), cols.swapaxes(1, 2), each)
+            total += each.sum(axis=0)
+            continue
+        cols, gm = unfold_matrix(x[images], options), channels_first(g[images])
+        cols, gm = by_group(groups, cols), by_group(groups, gm)  # (G, K, n*L), (G, O/G, n*L)
+        gemm(gm, cols.swapaxes(1, 2), by_group(groups, total), accumulate=True)
     return total.astype(x.dtype, copy=False).reshape(w_shape)
 
 
@@ -138,10 +168,26 @@ def _rows(x_shape: Sequence[int], options: Options) -> int:
     return x_shape[1] * math.prod(options[0])
 
 
-def by_group(groups: int, *matrices: Any) -> Iterator[tuple[Any, ...]]:
-    """For each group, its share of the rows of every matrix, as views."""
-    split = [matrix.reshape(groups, -1, matrix.shape[1]) for matrix in matrices]
-    return zip(*split, strict=True)
+def by_group(groups: int, matrix: Any) -> Any:
+    """A matrix whose rows are shared out: (G, rows/G, columns), a view."""
+    return matrix.reshape(groups, matrix.shape[0] // groups, matrix.shape[1])
+
+
+def _by_image(weights: Any, places: int) -> bool:
+    """Whether a product for each image is cheaper than one for all of them and a copy.
+
+    The copy reads and writes one number for each of y's, that is, for K products. The products of
+    single images are over L places, of which the last tile may be mostly empty. This is reckoned,
+    not measured.
+    """
+    groups, _, k = weights.shape
+    wasted = -places % TILE * k
+    return groups == 1 and wasted < COPY * places and _aligned(places, weights.dtype)
+
+
+def _aligned(places: int, dtype: np.dtype) -> bool:
+    """Whether each row of an image's matrix begins at a multiple of the 16 bytes of a vector."""
+    return places * dtype.itemsize % 16 == 0
 
 
 def chunks(x_shape: Sequence[int], options: Options, dtype: np.dtype) -> Iterator[slice]:

@@ -46,9 +46,10 @@ def conv2d_backward_weight(
     options = (w_shape[2], w_shape[3]), stride, pad, dilation
     total = cupy.zeros((w_shape[0], math.prod(w_shape[1:])), np.result_type(x.dtype, np.float32))
     for images in im2col.chunks(x.shape, options, x.dtype):
-        cols = im2col.unfold_matrix(x[images], options)  # (C*KH*KW, n*L)
         gm = im2col.channels_first(g[images])  # (O, n*L)
-        for gg, cg, tg in im2col.by_group(groups, gm, cols, total):
+        cols = im2col.unfold_matrix(x[images], options)  # (C*KH*KW, n*L)
+        by_group = (im2col.by_group(groups, matrix) for matrix in (gm, cols, total))
+        for gg, cg, tg in zip(*by_group, strict=True):
             add_product(gg, cg, tg)
     return total.astype(x.dtype, copy=False).reshape(w_shape)
 
