@@ -14,7 +14,7 @@ one place of `deep` or in none.
 Bytes: at stride 1, as in AlexNet's second layer, there is nothing to gain, and this is w_lowered.py
 with a copy of x (684 + 67 MB, im2col 1962). The first layer, 3 maps of 224x224, 11x11 with stride
 4, 128 images: x 77 MB read, deep 77 MB written and read, lowered rows 223 MB written and read, the
-product and y 143 MB four times over: 1249 MB; im2col with 542 MB of columns 1590.
+product 143 MB written, read and written as y: 1106 MB; im2col with 542 MB of columns 1590 MB.
 """
 
 from __future__ import annotations
