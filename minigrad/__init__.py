@@ -32,6 +32,7 @@ from minigrad.gradcheck import gradcheck
 from minigrad.missing import explain_missing_names
 from minigrad.kernels.cpu.memory import empty_cache
 from minigrad.kernels.cpu.cores import get_num_threads, set_num_threads
+from minigrad.kernels.precision import get_float32_matmul_precision, set_float32_matmul_precision
 from minigrad.nn.functional import (
     avg_pool1d, celu, conv1d, conv_transpose1d, conv_transpose2d, group_norm, layer_norm,
     max_pool1d, selu,
@@ -59,19 +60,20 @@ __all__ = [
     "cos", "cuda", "cumsum", "detect_anomaly", "device", "div", "double", "einsum", "empty",
     "empty_cache", "enable_grad", "eq", "equal", "exp", "eye", "flatten", "flip", "float",
     "float16", "float32", "float64", "floor", "floor_divide", "from_dlpack", "from_numpy", "full",
-    "full_like", "gather", "ge", "get_num_threads", "get_rng_state", "gradcheck", "group_norm",
-    "gt", "half", "index_select", "inference_mode", "initial_seed", "int", "int16", "int32",
-    "int64", "int8", "is_floating_point", "is_grad_enabled", "is_tensor", "isfinite", "isinf",
-    "isnan", "layer_norm", "le", "linspace", "load", "log", "log_softmax", "logical_and",
-    "logical_not", "logical_or", "logsumexp", "long", "lt", "manual_seed", "masked_fill", "matmul",
-    "max", "max_pool1d", "maximum", "mean", "meshgrid", "min", "minimum", "mm", "movedim", "mul",
-    "narrow", "ne", "neg", "nn", "no_grad", "norm", "normal", "ones", "ones_like", "optim", "outer",
-    "permute", "pow", "prod", "promote_types", "rand", "rand_like", "randint", "randn",
-    "randn_like", "randperm", "relu", "reshape", "roll", "round", "save", "select", "selu",
-    "set_grad_enabled", "set_num_threads", "set_rng_state", "short", "sigmoid", "sign", "sin",
-    "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "t",
-    "tanh", "tensor", "topk", "transpose", "tril", "triu", "trunc", "uint8", "unbind", "unflatten",
-    "unsqueeze", "utils", "var", "where", "zeros", "zeros_like",
+    "full_like", "gather", "ge", "get_float32_matmul_precision", "get_num_threads", "get_rng_state",
+    "gradcheck", "group_norm", "gt", "half", "index_select", "inference_mode", "initial_seed",
+    "int", "int16", "int32", "int64", "int8", "is_floating_point", "is_grad_enabled", "is_tensor",
+    "isfinite", "isinf", "isnan", "layer_norm", "le", "linspace", "load", "log", "log_softmax",
+    "logical_and", "logical_not", "logical_or", "logsumexp", "long", "lt", "manual_seed",
+    "masked_fill", "matmul", "max", "max_pool1d", "maximum", "mean", "meshgrid", "min", "minimum",
+    "mm", "movedim", "mul", "narrow", "ne", "neg", "nn", "no_grad", "norm", "normal", "ones",
+    "ones_like", "optim", "outer", "permute", "pow", "prod", "promote_types", "rand", "rand_like",
+    "randint", "randn", "randn_like", "randperm", "relu", "reshape", "roll", "round", "save",
+    "select", "selu", "set_float32_matmul_precision", "set_grad_enabled", "set_num_threads",
+    "set_rng_state", "short", "sigmoid", "sign", "sin", "softmax", "sort", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "sub", "sum", "t", "tanh", "tensor", "topk", "transpose",
+    "tril", "triu", "trunc", "uint8", "unbind", "unflatten", "unsqueeze", "utils", "var", "where",
+    "zeros", "zeros_like",
 ]
 
 explain_missing_names(

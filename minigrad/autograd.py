@@ -348,7 +348,7 @@ def _is_own(array: Array, others: tuple[Any, ...]) -> bool:
 
 def _may_share(x: Any, array: Array) -> bool:
     """Whether x, which a Function saved, may be memory of `array`; numbers and None are not."""
-    return hasattr(x, "dtype") and backend.array_module(array).may_share_memory(x, array)
+    return type(x) is type(array) and backend.array_module(array).may_share_memory(x, array)
 
 
 def _accumulate(leaf: Any, gx: Array) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import autograd
-from tests.kernels.cuda_double import cuda, gpu, installed, library, package  # noqa: F401
+from tests.kernels.cuda_double import cuda, gpu, installed, libcublas, library, package  # noqa: F401
 
 # Where CuPy is not installed, or sees no GPU, there is no "cuda" test to skip.
 DEVICES = ["cpu", "cuda"] if mg.cuda.is_available() else ["cpu"]
@@ -50,6 +50,7 @@ def _switches() -> dict[str, Any]:
         "grad mode": mg.is_grad_enabled(),
         "anomaly mode": getattr(autograd._mode, "detect_anomaly", False),
         "threads": mg.get_num_threads(),
+        "float32": (mg.get_float32_matmul_precision(), mg.backends.cudnn.allow_tf32),
         "NumPy's global generator": _numpy_state(),
         "Python's global generator": hash(random.getstate()),
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from minigrad import backend, dtypes
 from minigrad.tensor import Tensor
@@ -22,7 +23,8 @@ def clip_grad_norm_(
 
     Args:
         norm_type: the p of the p-norm over all elements of all gradients; may be `math.inf`.
-        error_if_nonfinite: raise where the norm is NaN or infinite, instead of scaling by it.
+        error_if_nonfinite: raise where the norm is NaN or infinite, instead of scaling by it; on
+            a GPU, this waits for it.
 
     Returns:
         The norm before clipping, a 0-d tensor.
@@ -39,15 +41,17 @@ def clip_grad_norm_(
     flat = [grad.array.reshape(-1).astype(wide, copy=False) for grad in grads]
     norms = [xp.linalg.norm(array, order) for array in flat if array.size]
     total = xp.linalg.norm(xp.stack(norms), order)
-    norm = float(total)
-    if error_if_nonfinite and not math.isfinite(norm):
+    norm = total if backend.is_cupy(total) else float(total)
+    if error_if_nonfinite and not math.isfinite(float(norm)):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, "
             "so it cannot be clipped. To disable this error and scale the gradients by the "
             "non-finite norm anyway, set `error_if_nonfinite=False`"
         )
-    factor = max_norm / (norm + 1e-6)
-    if not factor >= 1:  # a factor of NaN scales as well
+    factor: Any = max_norm / (norm + 1e-6)
+    if backend.is_cupy(factor):  # to learn what it is, the GPU would have to be waited for
+        factor = Tensor(xp.minimum(factor, 1))
+    if isinstance(factor, Tensor) or not factor >= 1:  # a factor of NaN scales as well
         for grad in grads:
             grad.mul_(factor)
     return Tensor(xp.asarray(total, dtype=dtype))

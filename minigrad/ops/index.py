@@ -128,7 +128,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
 
     Raises:
         RuntimeError: index is no integer tensor, has other dimensions than the input or is larger
-            than it in one but `dim`, or names a position that there is not.
+            than it in one but `dim`, or (on the CPU) names a position that there is not.
         NotImplementedError: sparse_grad.
     """
     if sparse_grad:
@@ -147,7 +147,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
             f"{tuple(input.shape)}: it must have as many dimensions, and, except in dimension "
             f"{axis}, be no larger"
         )
-    if places.size and not 0 <= int(places.min()) <= int(places.max()) < size:
+    # A GPU, which would have to be waited for, is not asked.
+    if places.size and not (input.is_cuda or 0 <= places.min() <= places.max() < size):
         raise RuntimeError(f"[gather] index out of range: expected 0 to {size - 1}")
     where = places.astype(np.int64) * math.prod(x.shape[axis + 1 :])
     for i in range(places.ndim if places.size else 0):
@@ -164,7 +165,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         raise (IndexError if index.ndim > 1 else RuntimeError)(
             f"[index_select] expected a vector of integers, got {index.ndim}-D {index.dtype}"
         )
-    if bool((index.array < 0).any()):
+    if not index.is_cuda and (index.array < 0).any():
         raise IndexError("[index_select] index must not be negative")
     if not input.ndim:
         return reshape(reshape(input, (1,))[reshape(index, (-1,))], ())

@@ -53,7 +53,7 @@ class Nuclear(Function):
     def forward(self, x: Array) -> Array:
         wide = x.astype(dtypes.accumulator(x.dtype), copy=False)
         u, s, vt = backend.array_module(x).linalg.svd(wide, full_matrices=False)
-        self.save_for_backward((u @ vt).astype(x.dtype, copy=False))
+        self.save_for_backward(kernels.of(u).matmul(u, vt).astype(x.dtype, copy=False))
         return s.sum(-1).astype(x.dtype)
 
     def backward(self, g: Array) -> Array:

@@ -78,7 +78,8 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         rounding_mode: "trunc" rounds towards zero, "floor" down. The gradient is then 0.
 
     Raises:
-        RuntimeError: an integer is divided by zero and rounded, or no such rounding_mode.
+        RuntimeError: an integer is divided by zero and rounded (on the CPU: a GPU would have to
+            be waited for), or no such rounding_mode.
     """
     if rounding_mode is None:
         return Div.apply(*_operands("div", input, other, integers=False))
@@ -87,7 +88,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     a, b = _operands("div", input, other)
     divisor = b.array if isinstance(b, Tensor) else np.asarray(b)
     whole = (a if isinstance(a, Tensor) else b).dtype.kind != "f"
-    if whole and not divisor.all():
+    if whole and not (backend.is_cupy(divisor) or divisor.all()):
         raise RuntimeError("[div] division of an integer by zero")
     if rounding_mode == "floor":
         return Steps.apply(a, b, f=lambda k, a, b: k.floor_divide(a, b))

@@ -243,7 +243,7 @@ def allocate_copy(host: Any) -> np.ndarray:
 def from_host(host: Any) -> ndarray:
     """A copy of what lies on the host."""
     refuse_while_capturing("a copy from the host")
-    return ndarray(allocate_copy(np.ascontiguousarray(host)))
+    return ndarray(allocate_copy(np.array(host, order="C")))
 
 
 def call(function: Callable[..., Any], *args: Any, **options: Any) -> Any:

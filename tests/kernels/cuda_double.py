@@ -44,7 +44,7 @@ class Double(types.ModuleType):
         self.pool = on_gpu.MemoryPool()
         self.cuda = types.SimpleNamespace(
             Device=Device, Event=on_gpu.Event, Graph=on_gpu.Graph, Stream=Stream,
-            MemoryPool=on_gpu.MemoryPool,
+            MemoryPool=on_gpu.MemoryPool, alloc=alloc,
             get_current_stream=lambda: Stream.current, is_available=lambda: True,
             get_elapsed_time=lambda start, stop: 1000 * (stop.time - start.time),
             using_allocator=lambda malloc: Device(),
@@ -84,17 +84,17 @@ class Double(types.ModuleType):
         return self.array(x, dtype, copy=False)
 
     def ascontiguousarray(self, array: ndarray) -> ndarray:
-        return call(np.ascontiguousarray, array)
+        return array if array.flags.c_contiguous else call(np.copy, array, "C")
 
     @staticmethod
     def asnumpy(array: ndarray) -> np.ndarray:
         return array.get()
 
-    def argsort(self, array: ndarray, axis: int = -1) -> ndarray:
-        return array.argsort(axis)
+    def argsort(self, array: ndarray, axis: int = -1, kind: str = "stable") -> ndarray:
+        return call(np.argsort, array, axis, kind=kind)
 
-    def sort(self, array: ndarray, axis: int = -1) -> ndarray:
-        return call(np.sort, array, axis, kind="stable")
+    def sort(self, array: ndarray, axis: int = -1, kind: str = "stable") -> ndarray:
+        return call(np.sort, array, axis, kind=kind)
 
     def where(self, condition: Any, *choices: Any) -> Any:
         return call(np.where, condition, *choices) if choices else condition.nonzero()
@@ -198,6 +198,29 @@ def erfc(x: ndarray) -> ndarray:
     return call(lambda x: np.vectorize(math.erfc, otypes=[np.result_type(x, "f4")])(x), x)
 
 
+def alloc(size: int) -> types.SimpleNamespace:
+    """`cupy.cuda.alloc`: memory that begins at a multiple of 512 bytes."""
+    block = np.empty(size + 512, np.uint8)
+    address = block.ctypes.data
+    return types.SimpleNamespace(ptr=address + -address % 512, block=block)
+
+
+def use_cublas(package: types.ModuleType, path: Path) -> None:
+    """Let the binding load the library at `path`; what it is asked for can be recorded."""
+    cublas, multiply = package.cublas, package.cublas.gemm
+    cublas._path = lambda: str(path)
+
+    def gemm(a: ndarray, b: ndarray, out: ndarray, *args: Any, **options: Any) -> None:
+        def work() -> None:
+            multiply(a, b, out, *args, **options)
+            block = Block.of(out.host)
+            assert block is None or block.intact(), "a product was written beside its array"
+
+        on_gpu.launch(work, [out])
+
+    cublas.gemm = gemm
+
+
 def compile_for_the_cpu(source: str, names: list[str], folder: Path) -> ctypes.CDLL:
     """All kernels in one translation unit, compiled by g++ under the shim."""
     table = ",\n".join(f'{{"{name}", wrap(&{name})}}' for name in names)
@@ -268,10 +291,25 @@ def installed() -> Installed:
 
 
 @pytest.fixture(scope="session")
-def library(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+def libcublas(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What stands in for cuBLAS, `cublas_double.cpp`, compiled once a session."""
+    if shutil.which("g++") is None:
+        pytest.skip("this machine has no g++ to compile cuBLAS's double")
+    path = tmp_path_factory.mktemp("cublas") / "libcublas.so"
+    source = Path(__file__).with_name("cublas_double.cpp")
+    command = ["g++", "-std=c++17", "-O3", "-shared", "-fPIC", str(source), "-o", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def library(
+    installed: Installed, libcublas: Path, tmp_path_factory: pytest.TempPathFactory
+) -> ctypes.CDLL:
     """All sources in one translation unit, compiled by g++ under the shim: once a session."""
     if shutil.which("g++") is None:
         pytest.skip("this machine has no g++ to compile the kernels for the CPU")
+    use_cublas(installed.package, libcublas)
     module = installed.package.module
     folder = tmp_path_factory.mktemp("cuda")
     installed.cupy.library = compile_for_the_cpu(module.source(), module.name_expressions(), folder)

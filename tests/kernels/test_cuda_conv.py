@@ -199,6 +199,19 @@ def test_what_it_cannot_do_is_refused(cuda, forced, algorithm, names):
             cuda.conv2d_backward_weight(g, x, w.shape, *options)
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS[:-1])
+def test_tf32_where_it_is_allowed(cuda, forced, algorithm, monkeypatch):
+    """Every product of every algorithm is then rounded to 10 bits."""
+    forced(algorithm)
+    options, (x, w, g), right = many_terms(3)
+    monkeypatch.setattr(backends.cudnn, "allow_tf32", True)
+    for result, exact in zip(
+        (cuda.conv2d(x, w, None, *options), cuda.conv2d_backward_input(g, w, x.shape, *options),
+         cuda.conv2d_backward_weight(g, x, w.shape, *options)), right, strict=True,
+    ):  # fmt: skip
+        assert 1e-5 < np.linalg.norm(result - exact) / np.linalg.norm(exact) < 1e-3
+
+
 def test_winograd_is_refused_in_tf32(cuda, forced, monkeypatch):
     forced("winograd")
     monkeypatch.setattr(backends.cudnn, "allow_tf32", True)

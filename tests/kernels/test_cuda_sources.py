@@ -28,7 +28,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import kernels, nn, optim
-from minigrad.kernels import cpu, reference
+from minigrad.kernels import cpu, precision, reference
 
 ARCHITECTURES = ("sm_80", "sm_89", "sm_90")
 TOLERANCE = {"float16": 2e-3, "float32": 2e-6, "float64": 1e-14}
@@ -266,6 +266,133 @@ def test_matrix_products(cuda, dtype):
     check(cuda, "matmul", a[:0], b)
     check(cuda, "linear", a, w, numbers((6,), dtype))
     check(cuda, "linear", a[0, 0], w, None)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "calls"),  # shapes, and the outputs of the products that they take
+    [
+        ((4,), (4,), [(1, 1)]),
+        ((2, 3, 4, 5), (5, 6), [(24, 6)]),  # one matrix for all: the batch becomes rows
+        ((2, 3, 4, 5), (1, 1, 5, 6), [(24, 6)]),
+        ((4, 5), (2, 3, 5, 6), [(6, 4, 6)]),  # the other way round: a batch with one a
+        ((2, 3, 4, 5), (2, 3, 5, 6), [(6, 4, 6)]),
+        ((2, 1, 4, 5), (3, 5, 6), [(3, 4, 6)] * 2),  # no one stride: a loop, over the fewer
+        ((7, 1, 4, 5), (3, 5, 6), [(7, 4, 6)] * 3),
+        ((2, 1, 3, 4, 5), (2, 2, 1, 5, 6), [(3, 4, 6)] * 4),
+        ((0, 4, 5), (5, 6), []),
+        ((3, 4, 0), (0, 6), [(12, 6)]),
+        ((2, 1, 4, 0), (3, 0, 6), [(6, 4, 6)]),
+    ],
+)
+@dtypes
+def test_batches_of_products(cuda, monkeypatch, dtype, a, b, calls):
+    a, b = np.ascontiguousarray(numbers(a, dtype)), np.ascontiguousarray(numbers(b, dtype))
+    products = watch(monkeypatch, cuda)
+    check(cuda, "matmul", a, b)
+    assert [out.shape for *_, out in products] == calls
+
+
+def watch(monkeypatch, cuda) -> list[tuple]:
+    """The list of (a, b, out) with which `gemm` will be called."""
+    calls, gemm = [], cuda.cublas.gemm
+
+    def noting(a: Any, b: Any, out: Any, *args: Any, **options: Any) -> None:
+        calls.append((a, b, out))
+        gemm(a, b, out, *args, **options)
+
+    monkeypatch.setattr(cuda.cublas, "gemm", noting)
+    return calls
+
+
+def test_transposed_operands_are_not_copied(cuda, monkeypatch):
+    products = watch(monkeypatch, cuda)
+    a, b = numbers((3, 5, 4), "float32").copy(), numbers((3, 6, 5), "float32").copy()
+    check(cuda, "matmul", a.swapaxes(1, 2), b.swapaxes(1, 2))
+    check(cuda, "matmul", a[:, :, 1:3].swapaxes(1, 2), b[1, :4].T)
+    for used_a, used_b, _ in products:
+        assert np.may_share_memory(used_a.host, a) and np.may_share_memory(used_b.host, b)
+    scattered = numbers((4, 8), "float32").copy()[:, ::2]  # this one has to be
+    check(cuda, "matmul", scattered, scattered.T)
+    assert not np.may_share_memory(products[-1][0].host, scattered)
+
+
+def test_products_are_captured(gpu):
+    """Which CuPy's own calls of cuBLAS refuse; and none waits."""
+    net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 5)).to("cuda")
+    images = np.random.default_rng(0).standard_normal((3, 4, 2, 6, 6), np.float32)
+    x = mg.tensor(images[0], device="cuda", requires_grad=True)
+
+    def step() -> tuple:
+        y = net(x) @ net[3].weight
+        y.square().mean().backward()
+        gradients = [p.grad.array for p in (x, *net.parameters())]
+        for p in (x, *net.parameters()):
+            p.grad = None
+        return (y.array, *gradients)
+
+    step()
+    with gpu.cuda.Stream(non_blocking=True) as stream, gpu.no_waiting():
+        stream.begin_capture()
+        outputs = step()
+        graph = stream.end_capture()
+    for batch in images[1:]:
+        x.array.set(batch)
+        graph.launch()
+        for mine, right in zip(outputs, step(), strict=True):
+            np.testing.assert_array_equal(mine.get(), right.get())
+
+
+def test_integers_are_multiplied_by_cupy(cuda, monkeypatch):
+    products = watch(monkeypatch, cuda)
+    a = np.arange(6).reshape(2, 3)
+    assert np.array_equal(cuda.matmul(a, a.T), a @ a.T) and cuda.matmul(a > 2, a.T > 0).all() == 0
+    assert not products
+
+
+@pytest.mark.parametrize("work_bytes", [256 << 20, 5000])  # all images at once; two, then one
+@dtypes
+def test_convolution_by_image(cuda, dtype, work_bytes, monkeypatch):
+    """Where L is large beside K, as in a first layer, nothing is transposed and nothing copied."""
+    monkeypatch.setattr(cuda.views, "WORK_BYTES", work_bytes)
+    monkeypatch.setattr(cuda.im2col, "channels_first", None)
+    monkeypatch.setattr(cuda.im2col, "unfold_matrix", None)
+    options = (2, 2), (1, 1, 1, 1), (1, 1), 1  # 16x16 images, 3x3 at every second pixel: 8x8
+    x, w = numbers((3, 1, 16, 16), dtype), numbers((5, 1, 3, 3), dtype) / 8
+    monkeypatch.setattr(cuda.im2col, "TILE", 64)
+    products = watch(monkeypatch, cuda)
+    y = check(cuda, "conv2d", x, w, None, *options)
+    g = numbers(y.shape, dtype, seed=1) / 8
+    check(cuda, "conv2d_backward_input", g, w, x.shape, *options)
+    check(cuda, "conv2d_backward_weight", g, x, w.shape, *options)
+    shapes = {out.shape[1:] for *_, out in products}
+    assert shapes == {(5, 64), (9, 64), (5, 9)} and all(out.ndim == 3 for *_, out in products)
+    assert products[-1][2].dtype == ("float64" if dtype == "float64" else "float32")
+
+
+def test_tf32_where_it_is_allowed(cuda, monkeypatch):
+    a, x, w = numbers((8, 64), "float32"), numbers((2, 4, 6, 6), "float32"), None
+    a, x = a + np.float32(1e-3), x + np.float32(1e-3)  # more bits than TF32 has
+    w = a[:4, :36].reshape(4, 4, 3, 3)
+    options = (1, 1), (0, 0, 0, 0), (1, 1), 1
+    calls = {
+        "matmul": lambda: cuda.matmul(a, a.T),
+        "linear": lambda: cuda.linear(a, a, None),
+        "conv2d": lambda: cuda.conv2d(x, w, None, *options),
+        "conv2d_backward_input": lambda: cuda.conv2d_backward_input(
+            x[:, :, 2:, 2:], w, x.shape, *options
+        ),
+        "conv2d_backward_weight": lambda: cuda.conv2d_backward_weight(
+            x[:, :, 2:, 2:], x, w.shape, *options
+        ),
+    }
+    exact = {name: call() for name, call in calls.items()}
+    for switch in (precision.matmul, precision.cudnn):
+        monkeypatch.setattr(switch, "allow_tf32", True)
+        for name, call in calls.items():
+            error = abs(call() - exact[name]).max() / abs(exact[name]).max()
+            allowed = name.startswith("conv") == (switch is precision.cudnn)
+            assert 1e-5 < error < 1e-3 if allowed else error == 0
+        monkeypatch.setattr(switch, "allow_tf32", False)
 
 
 @dtypes

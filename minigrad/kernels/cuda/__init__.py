@@ -1,12 +1,13 @@
-"""The same kernels as in `kernels.cpu`, on a GPU: CuPy, cuBLAS through CuPy, and our `.cu` files.
+"""The same kernels as in `kernels.cpu`, on a GPU: CuPy, cuBLAS, and our `.cu` files.
 
 This package is imported when the first CuPy array arrives, and not before. It is meant to be read
-beside `kernels/cpu`: `module.py` (how the sources become kernels), `common.cuh`, `columns.cu` and
-`im2col.py`, then the others. No kernel uses atomics: every sum is gathered in a fixed order.
+beside `kernels/cpu`: `cublas.py` and `matmul.py`, `module.py` (how the sources become kernels),
+`common.cuh`, `columns.cu` and `im2col.py`, then the others. No kernel uses atomics: every sum is
+gathered in a fixed order.
 
 How it was checked: nobody has run it on a GPU yet. The sources are compiled for three generations
 of GPUs without register spills, and the same sources, with the Python around them, run on the CPU
-under a C++ shim and a stand-in for CuPy made of NumPy, and are compared with `kernels/reference`
+under a C++ shim, with stand-ins for CuPy and cuBLAS, and are compared with `kernels/reference`
 (tests/kernels/test_cuda_sources.py). That checks indices, arguments and barriers. It cannot check
 CuPy and cuBLAS themselves, races between warps, what the GPU does with memory, or speed.
 """

@@ -111,11 +111,11 @@ def with_logits(x: Any, t: Any, w: Any = 1.0, *, pos_weight: Any = 1.0, **option
 
 
 def with_pos_weight(function: Any, tensor: Any) -> Any:
-    """The weight of a yes, an array, as a tensor of the input's dtype."""
+    """The weight of a yes, an array, as a tensor like the input."""
 
     def run(x: Any, *args: Any, pos_weight: Any = None, **options: Any) -> Any:
         if isinstance(pos_weight, np.ndarray):
-            pos_weight = tensor(pos_weight).to(x.dtype)
+            pos_weight = tensor(pos_weight).to(x)
         return function(x, *args, pos_weight=pos_weight, **options)
 
     return run
