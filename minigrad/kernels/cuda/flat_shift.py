@@ -26,7 +26,7 @@ is computed for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import cupy
@@ -122,7 +122,7 @@ def _plan(
 
 def _chunks(
     x_shape: Sequence[int], w_shape: Sequence[int], places: Pair, dtype: np.dtype
-) -> Any:
+) -> Iterator[slice]:
     """Slices of images whose pixels and sums fit in WORK_BYTES, about."""
     N, C, H, W = x_shape
     numbers = H * W * C + places[0] * places[1] * w_shape[0] * (2 if dtype.itemsize == 2 else 1)

@@ -23,7 +23,7 @@ multiplications: x 33 MB read, V 154 MB and the product 411 MB written and read,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -62,7 +62,7 @@ def conv2d(
     U = cupy.empty((len(B) ** 2, O * per_group), x.dtype)
     gemm(G2, contiguous(w).reshape(-1, r * r).T, U)
     U = U.reshape(-1, groups, O // groups, per_group)  # (t*t, groups, O/groups, C/groups)
-    for images in _chunks(y.shape, m, len(B), C):
+    for images in _chunks(y, m, len(B), C):
         V = _tiles(x[images], B, m, (OH, OW), pad)  # (t*t, C, P)
         M = cupy.empty((len(V), O, V.shape[2]), x.dtype)
         for group, out in enumerate(_by_group(M, groups)):
@@ -89,7 +89,7 @@ def conv2d_backward_weight(
     m = TILE[r]
     _, G, B, A2, _ = _matrices(x.dtype, r, m)
     total = cupy.zeros((len(B) ** 2, groups, O // groups, per_group), x.dtype)
-    for images in _chunks(g.shape, m, len(B), x.shape[1]):
+    for images in _chunks(g, m, len(B), x.shape[1]):
         V = _tiles(x[images], B, m, g.shape[2:], pad)  # (t*t, C, P)
         D = _tiles(g[images], G, m, g.shape[2:], (0, 0, 0, 0))  # (t*t, O, P)
         pairs = zip(_by_group(D, groups), _by_group(V, groups), strict=True)
@@ -118,14 +118,14 @@ def _down_across(OH: int, OW: int, m: int) -> Pair:
     return -(-OH // m), -(-OW // m)
 
 
-def _chunks(y_shape: Sequence[int], m: int, t: int, C: int) -> Any:
+def _chunks(y: Any, m: int, t: int, C: int) -> Iterator[slice]:
     """Slices of images whose V and M fit in WORK_BYTES."""
-    N, O, OH, OW = y_shape
+    N, O, OH, OW = y.shape
     TH, TW = _down_across(OH, OW, m)
-    return chunks(N, TH * TW * t * t * (C + O) * 4)
+    return chunks(N, TH * TW * t * t * (C + O) * y.dtype.itemsize)
 
 
-def _by_group(tiles: Any, groups: int) -> Any:
+def _by_group(tiles: Any, groups: int) -> list[Any]:
     """Tiles (t*t, C, P) -> a view for each group, (t*t, C/groups, P)."""
     step = tiles.shape[1] // groups
     return [tiles[:, i : i + step] for i in range(0, tiles.shape[1], step)]
