@@ -18,7 +18,7 @@ from alexnet import models
 from alexnet.console import say
 from alexnet.environment import blas, choose_device
 from alexnet.layers import Layer, align, trace
-from minigrad import Function, Tensor, backends, nn
+from minigrad import Function, Tensor, kernels, nn
 from minigrad.backend import Device
 from minigrad.kernels.geometry import resolve_padding
 
@@ -111,13 +111,13 @@ def wait(device: Device) -> None:
 
 
 def algorithm(layer: Layer) -> str:
-    """How the CPU computes a convolution; where gx takes another way, "forward, gx".
+    """How the device computes a convolution; where gx takes another way, "forward, gx".
 
     A transposed convolution is that of the other direction: gx is the convolution, y its gradient.
     """
     conv = layer.module
     kinds = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
-    if not isinstance(conv, kinds) or conv.weight.device.type != "cpu":
+    if not isinstance(conv, kinds):
         return ""
 
     def wide(sizes: tuple[int, ...], height: int) -> Any:
@@ -129,7 +129,8 @@ def algorithm(layer: Layer) -> str:
     pad = resolve_padding(padding, wide(conv.kernel_size, 1), stride, dilation)
     options = (wide(tuple(conv.weight.shape), 1), stride, pad, dilation, conv.groups)
     shapes = wide(layer.output_shape, 1), wide(layer.input_shape, 1)
-    names = [backends.conv.choose(conv.weight.array.dtype, shape, *options) for shape in shapes]
+    weight = conv.weight.array
+    names = [kernels.of(weight).conv.choose(weight.dtype, shape, *options) for shape in shapes]
     return ", ".join(dict.fromkeys(names))
 
 

@@ -1,8 +1,9 @@
 """How things are computed, for those who want to choose.
 
-`conv.algorithm = "im2col"` forces one algorithm on the CPU's convolutions, "auto" leaves the choice
-to their shapes. `cuda.matmul.allow_tf32` and `cudnn.allow_tf32` let a GPU multiply float32 in TF32:
-see `kernels/precision.py`. Unlike PyTorch's, the second is False at first, as the first is in both:
+`conv.algorithm = "im2col"` forces one algorithm on all convolutions, "auto" leaves the choice to
+their shapes; `kernels/cpu/conv.py` and `kernels/cuda/conv.py` list the names.
+`cuda.matmul.allow_tf32` and `cudnn.allow_tf32` let a GPU multiply float32 in TF32: see
+`kernels/precision.py`. Unlike PyTorch's, the second is False at first, as the first is in both:
 here float32 means IEEE float32 until somebody asks for less, and one who compares losses or
 gradients with the CPU's need not know of a switch.
 """

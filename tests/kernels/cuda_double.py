@@ -55,6 +55,7 @@ class Double(types.ModuleType):
             ),
         )  # fmt: skip
         self.linalg = Functions(np.linalg)
+        self.lib = types.SimpleNamespace(stride_tricks=Functions(np.lib.stride_tricks))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

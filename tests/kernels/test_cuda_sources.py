@@ -89,11 +89,11 @@ def test_unfold_and_fold(cuda, window, dtype):
     check(cuda, "fold", numbers(cols.shape, dtype), shape, *options)
 
 
-@pytest.mark.parametrize(("groups", "column_bytes"), [(1, 256 << 20), (2, 256 << 20), (2, 1)])
+@pytest.mark.parametrize(("groups", "work_bytes"), [(1, 256 << 20), (2, 256 << 20), (2, 1)])
 @windows
 @dtypes
-def test_conv2d(cuda, window, dtype, groups, column_bytes, monkeypatch):
-    monkeypatch.setattr(cuda.conv, "COLUMN_BYTES", column_bytes)  # all images at once; one by one
+def test_conv2d(cuda, window, dtype, groups, work_bytes, monkeypatch):
+    monkeypatch.setattr(cuda.views, "WORK_BYTES", work_bytes)  # all images at once; one by one
     shape, kernel_size, *options = window
     x = numbers(shape, dtype) / shape[1]
     w, b = numbers((6, shape[1] // groups, *kernel_size), dtype) / 16, numbers((6,), dtype)
@@ -403,16 +403,16 @@ def test_integers_are_multiplied_by_cupy(cuda, monkeypatch):
     assert not products
 
 
-@pytest.mark.parametrize("column_bytes", [256 << 20, 5000])  # all images at once; two, then one
+@pytest.mark.parametrize("work_bytes", [256 << 20, 5000])  # all images at once; two, then one
 @dtypes
-def test_convolution_by_image(cuda, dtype, column_bytes, monkeypatch):
+def test_convolution_by_image(cuda, dtype, work_bytes, monkeypatch):
     """Where L is large beside K, as in a first layer, nothing is transposed and nothing copied."""
-    monkeypatch.setattr(cuda.conv, "COLUMN_BYTES", column_bytes)
-    monkeypatch.setattr(cuda.conv, "_channels_first", None)
-    monkeypatch.setattr(cuda.conv, "_unfold_matrix", None)
+    monkeypatch.setattr(cuda.views, "WORK_BYTES", work_bytes)
+    monkeypatch.setattr(cuda.im2col, "channels_first", None)
+    monkeypatch.setattr(cuda.im2col, "unfold_matrix", None)
     options = (2, 2), (1, 1, 1, 1), (1, 1), 1  # 16x16 images, 3x3 at every second pixel: 8x8
     x, w = numbers((3, 1, 16, 16), dtype), numbers((5, 1, 3, 3), dtype) / 8
-    monkeypatch.setattr(cuda.conv, "TILE", 64)
+    monkeypatch.setattr(cuda.im2col, "TILE", 64)
     products = watch(monkeypatch, cuda)
     y = check(cuda, "conv2d", x, w, None, *options)
     g = numbers(y.shape, dtype, seed=1) / 8

@@ -59,7 +59,7 @@ def choose(
             with stride 1, dilation 1 and less padding than its size.
     """
     if algorithm not in ALGORITHMS:
-        raise ValueError(f"backends.conv.algorithm must be one of {ALGORITHMS}: {algorithm!r}")
+        raise ValueError(f"backends.conv.algorithm: the CPU has {ALGORITHMS}, not {algorithm!r}")
     _, _, KH, KW = w_shape
     possible = (
         KH == KW and KH in winograd.KERNELS and stride == dilation == (1, 1) and max(pad) < KH

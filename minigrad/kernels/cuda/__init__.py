@@ -2,7 +2,7 @@
 
 This package is imported when the first CuPy array arrives, and not before. It is meant to be read
 beside `kernels/cpu`: `cublas.py` and `matmul.py`, `module.py` (how the sources become kernels),
-`common.cuh`, `columns.cu` and `conv.py`, then the others. No kernel uses atomics: every sum is
+`common.cuh`, `columns.cu` and `im2col.py`, then the others. No kernel uses atomics: every sum is
 gathered in a fixed order.
 
 How it was checked: nobody has run it on a GPU yet. The sources are compiled for three generations
@@ -12,14 +12,13 @@ under a C++ shim, with stand-ins for CuPy and cuBLAS, and are compared with `ker
 CuPy and cuBLAS themselves, races between warps, what the GPU does with memory, or speed.
 """
 
-from minigrad.kernels.cuda.conv import (
-    conv2d, conv2d_backward_input, conv2d_backward_weight, fold, unfold,
-)
+from minigrad.kernels.cuda.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
 from minigrad.kernels.cuda.elementwise import (
     abs, add, ceil, copy, cos, div, exp, floor, floor_divide, fused, leaky_relu,
     leaky_relu_backward, log, maximum, minimum, mul, neg, normal_cdf, pow, relu, relu_backward,
     round, sigmoid, sigmoid_backward, sign, sin, sqrt, sub, tanh, tanh_backward, trunc, where,
 )
+from minigrad.kernels.cuda.im2col import fold, unfold
 from minigrad.kernels.cuda.index import index_add
 from minigrad.kernels.cuda.lrn import local_response_norm, local_response_norm_backward
 from minigrad.kernels.cuda.matmul import linear, matmul

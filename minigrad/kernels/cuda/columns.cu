@@ -1,4 +1,4 @@
-// im2col and its adjoint, col2im. conv.py makes convolutions of them and a matrix product.
+// im2col and its adjoint, col2im. im2col.py makes convolutions of them and a matrix product.
 //
 //     im2col: col[c, kh, kw][n, oh, ow] = x[n, c, oh*SH - top + kh*DH, ow*SW - left + kw*DW],
 //             and 0 where that lies in the padding

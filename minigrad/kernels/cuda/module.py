@@ -18,6 +18,7 @@ import numpy as np
 FILES = (
     "common.cuh", "columns.cu", "pool.cu", "lrn.cu", "norm.cu", "softmax.cu", "optim.cu",
     "index.cu", "random.cu", "loss.cu", "images.cu",
+    "parts.cu", "lowered.cu", "pixels.cu", "depth.cu", "winograd.cu",
 )  # fmt: skip
 TYPES = {  # by the dtype's name: bfloat16 is no dtype of NumPy's own
     "float16": "Half", "bfloat16": "Bfloat16", "float32": "float", "float64": "double",
@@ -33,6 +34,8 @@ KERNELS = (
     "sgd_step", "adam_step", "add_sorted", "random_uniform", "random_normal", "dropout",
     "cross_entropy", "cross_entropy_sums", "cross_entropy_backward",
     "image_batch", "count_batch",
+    "sum_parts", "lower_width", "to_pixels", "from_pixels", "space_to_depth", "depth_to_space",
+    "winograd_tiles", "winograd_maps",
 )  # fmt: skip
 KERNELS_WITH_CODE = ("max_pool2d", "max_pool2d_backward")
 KERNELS_WITHOUT_TYPE = (
