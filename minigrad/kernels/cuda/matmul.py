@@ -2,8 +2,8 @@
 
 A transposed or sliced operand is multiplied where it lies, and so is one that a broadcast repeats.
 float16 is multiplied in tensor cores and summed in float32; float32 is float32, unless TF32 is
-allowed (`precision.py`). Integers, of which cuBLAS knows nothing, and the gradient checker's complex
-numbers go to CuPy. Next: `im2col.py`.
+allowed (`precision.py`). Integers, of which cuBLAS knows nothing, go to CuPy, and so do complex
+numbers, which only the gradient checker has. Next: `im2col.py`.
 """
 
 from __future__ import annotations
