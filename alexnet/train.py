@@ -3,8 +3,7 @@
 `command` reads like the run: settings, data, network, plan, epochs, pictures. The `Trainer` holds
 everything that changes on the way. It can be written down between any two steps and taken up again,
 so that a run that was interrupted ends with the same bits as one that was not: on the same machine
-with as many threads, and on a GPU only if it was interrupted between epochs, because its
-generator's state cannot be written down.
+with as many threads.
 """
 
 from __future__ import annotations
@@ -147,6 +146,22 @@ def scores_and_loss(
     for others in halfway:
         loss = loss + AUXILIARY * cross_entropy(others, targets)
     return scores, loss
+
+
+def rng_state(device: Device) -> dict[str, Any]:
+    """What dropout on this device goes on from."""
+    return minigrad.get_rng_state() if device == CPU else minigrad.cuda.get_rng_state(device)
+
+
+def set_rng_state(state: dict[str, Any] | None, device: Device) -> bool:
+    """Go on from there; False where the state is that of another kind of device."""
+    if state is None or ("offset" in state) == (device == CPU):
+        return False
+    if device == CPU:
+        minigrad.set_rng_state(state)
+    else:
+        minigrad.cuda.set_rng_state(state, device)
+    return True
 
 
 @dataclass
@@ -383,7 +398,7 @@ class Trainer:
             "sums": asdict(self.sums),
             "rows": self.rows,
             "schedule": self.schedule.state_dict(),
-            "rng": minigrad.get_rng_state() if self.device == CPU else None,
+            "rng": rng_state(self.device),
         }
         checkpoint.save_snapshot(self.run.snapshot, self.model, self.optimizer, state)
 
@@ -397,9 +412,7 @@ class Trainer:
         self.epoch, self.step, self.rows = state["epoch"], state["step"], state["rows"]
         self.sums = Sums(**state["sums"])
         self.schedule.load_state_dict(state["schedule"])
-        if state["rng"] is not None and self.device == CPU:
-            minigrad.set_rng_state(state["rng"])
-        else:
+        if not set_rng_state(state["rng"], self.device):
             self.seed(self.step)
         say(f"going on with {self.run} in epoch {self.epoch} after {self.step} steps")
         before, now = self.run.read_config().get("threads"), minigrad.get_num_threads()

@@ -43,3 +43,13 @@ def manual_seed(seed: int) -> None:
 
 
 manual_seed_all = manual_seed
+
+
+def get_rng_state(device: Any = "cuda") -> dict[str, int]:
+    """The state of a GPU's generator: two integers, for which the GPU is waited for."""
+    return backend.generator(device).get_state()
+
+
+def set_rng_state(new_state: dict[str, int], device: Any = "cuda") -> None:
+    """Continue from a state that `get_rng_state` returned."""
+    backend.generator(device).set_state(new_state)

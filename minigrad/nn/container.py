@@ -5,12 +5,17 @@ from __future__ import annotations
 import operator
 from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from functools import partial, reduce
 from itertools import groupby, pairwise
 from typing import Any, Self
 
 from minigrad.nn.activation import ReLU
+from minigrad.nn.conv import Conv2d
+from minigrad.nn.functional.fused import bias_relu, bias_relu_max_pool2d
+from minigrad.nn.linear import Linear
 from minigrad.nn.module import Module
 from minigrad.nn.pool import MaxPool2d
+from minigrad.ops import linear
 
 
 class _Numbered(Module):
@@ -85,7 +90,8 @@ class Sequential(_Numbered):
             self.extend(args)
 
     def forward(self, input: Any) -> Any:
-        for module in _pool_first(list(self)):
+        modules = _pool_first(list(self))
+        for module in _in_one_pass(modules) if getattr(input, "is_cuda", False) else modules:
             input = module(input)
         return input
 
@@ -115,6 +121,38 @@ def _pool_first(modules: list[Module]) -> list[Module]:
         ):
             modules[i : i + 2] = pool, relu
     return modules
+
+
+def _in_one_pass(modules: list[Any]) -> list[Any]:
+    """The modules, on a GPU: a bias waits for the ReLU behind it, and for a pool between the two.
+
+    There a pass over what a layer left takes longer than the arithmetic. Where a hook looks on, the
+    modules stay apart.
+    """
+    for i in reversed(range(len(modules) - 1)):
+        layer, *rest = modules[i : i + 3]
+        pools = [m for m in rest[:1] if type(m) is MaxPool2d and type(layer) is Conv2d]
+        relu = rest[len(pools)] if len(rest) > len(pools) else None
+        if (
+            type(layer) in (Conv2d, Linear) and layer.bias is not None and type(relu) is ReLU
+            and not any(m.has_hooks() or getattr(m, "return_indices", False)
+                        for m in (layer, *pools, relu))
+        ):
+            modules[i : i + 2 + len(pools)] = [partial(_bias_last, layer, pools, relu)]
+    return modules
+
+
+def _bias_last(layer: Any, pools: list[MaxPool2d], relu: ReLU, input: Any) -> Any:
+    """The layer, the pool if there is one, and the ReLU."""
+    convolves = type(layer) is Conv2d
+    if input.ndim != (4 if convolves else 2):
+        return reduce(lambda x, module: module(x), (layer, *pools, relu), input)
+    y = layer.convolve(input, None) if convolves else linear(input, layer.weight)
+    for p in pools:
+        return bias_relu_max_pool2d(
+            y, layer.bias, p.kernel_size, p.stride, p.padding, p.dilation, p.ceil_mode
+        )
+    return bias_relu(y, layer.bias)
 
 
 class ModuleList(_Numbered):

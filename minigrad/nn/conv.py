@@ -137,11 +137,13 @@ class _ConvNd(_Conv):
         )
 
     def forward(self, input: Tensor) -> Tensor:
+        return self.convolve(input, self.bias)
+
+    def convolve(self, input: Tensor, bias: Tensor | None) -> Tensor:
+        """`forward` with another bias, or with none."""
         input, padding = self._bordered(input)
-        convolve = F.conv1d if self.dims == 1 else F.conv2d
-        return convolve(
-            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
-        )
+        function = F.conv1d if self.dims == 1 else F.conv2d
+        return function(input, self.weight, bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv2d(_ConvNd):

@@ -111,16 +111,14 @@ class Double(types.ModuleType):
 
     @contextmanager
     def last_block_only(self) -> Iterator[None]:
-        """Inside, of each launch only the last block runs: for arrays too large to walk."""
+        """Inside, of a launch of many blocks only the last runs: for arrays too large to walk."""
         assert self.library is not None
-        first = [ctypes.c_uint.in_dll(self.library, name) for name in ("first_x", "first_y")]
+        most = ctypes.c_uint.in_dll(self.library, "most_blocks")
+        most.value, before = 1000, most.value
         try:
-            for number in first:
-                number.value = 2**32 - 1
             yield
         finally:
-            for number in first:
-                number.value = 0
+            most.value = before
 
     def run(self, name: str, grid: tuple, block: tuple, args: tuple) -> None:
         """A launch, with the arguments laid out as CuPy would."""

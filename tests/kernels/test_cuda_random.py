@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 import minigrad as mg
+from alexnet import train
 from minigrad import backend, kernels
 from minigrad.nn import functional as F
 
@@ -73,13 +76,23 @@ def test_a_seed_gives_the_same_bits_again(generator):
             mg.randint(0, 9, (4,), device="cuda"), F.dropout(mg.ones(9, device="cuda"), 0.5),
         )]  # fmt: skip
 
-    first, state, second = draw(), generator.get_state(), draw()
+    first, state, second = draw(), mg.cuda.get_rng_state(), draw()
     assert first != second and state["seed"] == 5
-    generator.set_state(state)
+    mg.cuda.set_rng_state(json.loads(json.dumps(state)))
     assert draw() == second
     mg.manual_seed(5)
     assert draw() == first and backend.generator("cuda") is generator
     assert mg.rand(5, device="cuda").tolist() != first[0]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_a_run_goes_on_with_the_numbers_of_its_device(gpu, device):
+    """As JSON, in the snapshot of a run, which may be taken up on another kind of device."""
+    here, there = backend.Device(device), backend.Device("cuda" if device == "cpu" else "cpu")
+    state = json.loads(json.dumps(train.rng_state(here)))
+    expected = mg.rand(5, device=here).tolist()
+    assert train.set_rng_state(state, here) and mg.rand(5, device=here).tolist() == expected
+    assert not train.set_rng_state(state, there) and not train.set_rng_state(None, here)
 
 
 def test_the_numbers_are_spread_as_they_should_be(generator):

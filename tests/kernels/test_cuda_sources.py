@@ -173,6 +173,20 @@ def test_batch_norm(cuda, dtype, shape, affine, training):
     close(cuda.sum_over_channels(g), cpu.sum_over_channels(g))
 
 
+@dtypes
+def test_sums_that_blocks_share(cuda, dtype, monkeypatch):
+    """Several blocks a channel, of which the last have less to do; far from 0, too."""
+    monkeypatch.setattr(cuda.norm, "BLOCKS", 8)
+    for shape in ((35, 2, 3, 3), (70, 3, 1, 1), (50, 40), (9, 3, 33), (0, 3), (2, 3, 0)):
+        x = numbers(shape, dtype)
+        right = x.sum(axis=(0, *range(2, x.ndim)), dtype="float64").astype(dtype)
+        close(cuda.sum_over_channels(x), right)
+        if x.size:
+            mean, var = check(cuda, "batch_norm_stats", x + 3)
+            g, invstd = numbers(shape, dtype, seed=1), ((var + 1e-5) ** -0.5).astype(dtype)
+            check(cuda, "batch_norm_backward", g, x + 3, mean, invstd, None, True)
+
+
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 @pytest.mark.parametrize(
     ("shape", "axis"), [((5, 10), 1), ((3, 70), -1), ((2, 5, 3), 1), ((33, 2), 0), ((0, 4), 1)]

@@ -60,10 +60,30 @@ struct Window {
 };
 
 // The place o whose tap k looks at position i, or -1: o * stride - pad + k * dilation = i.
-// All gather kernels, the adjoints of sliding a window, are built on this.
+// The gather kernels, the adjoints of sliding a window, are built on this.
 __device__ inline int place_of(int i, int k, int stride, int pad, int dilation, int places) {
     int offset = i + pad - k * dilation;
     if (offset < 0 || offset % stride) return -1;
     int o = offset / stride;
     return o < places ? o : -1;
 }
+
+// The same the other way round, which takes one division instead of one a tap: the places whose
+// windows can cover position i are first, ..., last, and the tap with which o looks at i is tap(o),
+// or -1 where its window, being dilated, skips i.
+//     for (int o = c.last; o >= c.first; --o)
+struct Cover {
+    int first, last, offset, stride, dilation;
+
+    __device__ Cover(int i, int taps, int stride, int pad, int dilation, int places)
+        : offset(i + pad), stride(stride), dilation(dilation) {
+        int beyond = offset - (taps - 1) * dilation;
+        first = beyond <= 0 ? 0 : (beyond + stride - 1) / stride;
+        last = min(offset / stride, places - 1);
+    }
+    __device__ int tap(int o) const {
+        int distance = offset - o * stride;
+        if (dilation == 1) return distance;
+        return distance % dilation ? -1 : distance / dilation;
+    }
+};

@@ -1,4 +1,4 @@
-"""Elementwise functions: CuPy's own, which are one launch each.
+"""Elementwise functions: CuPy's own, which are one launch each, and ours where it has none.
 
 Python numbers are weak here as in NumPy 2: a slope or a 1 never widens float16 or float32. A
 backward with a mask multiplies by it, as on the CPU, and so a NaN stays a NaN.
@@ -12,6 +12,8 @@ from typing import Any
 
 import cupy
 import numpy as np
+
+from minigrad.kernels.cuda.module import contiguous, kernel, launch
 
 add = cupy.add
 sub = cupy.subtract
@@ -62,7 +64,9 @@ def relu(x: Any, inplace: bool = False) -> Any:
 
 def relu_backward(g: Any, y: Any) -> Any:
     """g where y > 0, else 0."""
-    return g * (y > 0)
+    gx = cupy.empty(g.shape, g.dtype)
+    launch(kernel("relu_backward", g.dtype), g.size, contiguous(g), contiguous(y), gx, g.size)
+    return gx
 
 
 def leaky_relu(x: Any, negative_slope: float) -> Any:

@@ -16,8 +16,8 @@ import cupy
 import numpy as np
 
 FILES = (
-    "common.cuh", "columns.cu", "pool.cu", "lrn.cu", "norm.cu", "softmax.cu", "optim.cu",
-    "index.cu", "random.cu", "loss.cu", "images.cu",
+    "common.cuh", "columns.cu", "pool.cu", "lrn.cu", "sums.cu", "norm.cu", "softmax.cu", "optim.cu",
+    "index.cu", "random.cu", "loss.cu", "images.cu", "relu_pool.cu",
     "parts.cu", "lowered.cu", "pixels.cu", "depth.cu", "winograd.cu",
 )  # fmt: skip
 TYPES = {  # by the dtype's name: bfloat16 is no dtype of NumPy's own
@@ -28,8 +28,9 @@ KERNELS = (
     "im2col", "col2im",
     "avg_pool2d", "avg_pool2d_backward", "adaptive_avg_pool2d", "adaptive_avg_pool2d_backward",
     "local_response_norm", "local_response_norm_backward",
-    "sum_over_channels", "batch_norm_stats", "batch_norm",
-    "batch_norm_backward_sums", "batch_norm_backward",
+    "channel_parts", "column_parts", "sum_of_parts", "batch_norm_parts", "batch_norm_stats",
+    "batch_norm", "batch_norm_backward_parts", "batch_norm_backward", "bias_relu_max_pool2d",
+    "bias_relu", "relu_backward",
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
     "sgd_step", "adam_step", "add_sorted", "random_uniform", "random_normal", "dropout",
     "cross_entropy", "cross_entropy_sums", "cross_entropy_backward",

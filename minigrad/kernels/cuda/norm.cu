@@ -1,65 +1,65 @@
 // Batch normalisation (Ioffe and Szegedy 2015) of x (N, C, pixels), M = N * pixels numbers a
-// channel, and the plain sum over a channel.
+// channel.
 //
 //     mean = sum x / M        var = sum (x - mean)^2 / M        xhat = (x - mean) * invstd
 //     y    = w * xhat + b     gb = sum g                        gw = sum g * xhat
 //     gx   = w * invstd * (g - gb/M - xhat * gw/M)   through the batch's own statistics
 //     gx   = w * invstd * g                          where mean and invstd are constants
 //
-// Statistics are Acc<T>, so float32 for Half. The sums are one block a channel: its threads walk
-// over the images and pixels, then add up their parts pairwise, always in the same order.
-// Bytes: statistics read x twice (once for the mean, once for the squares around it); forward reads
-// x, writes y; backward reads g and x for the sums, reads both again and writes gx.
+// Statistics are Acc<T>, so float32 for Half. The sums are made in parts, as in sums.cu. Of the
+// statistics, a part has its mean and its squares around that; two parts a and b make one with
+//     squares = squares_a + squares_b + (mean_b - mean_a)^2 * M_a * M_b / (M_a + M_b)
+// (Chan, Golub and LeVeque 1979). So that one reading of x will do, a part takes its distances from
+// its first number p: sum (x - mean)^2 = sum (x - p)^2 - (sum (x - p))^2 / M. The difference is
+// harmless, for p is as far from the mean as any x.
+// Bytes: statistics read x; forward reads x, writes y; backward reads g and x for the sums, reads
+// both again and writes gx.
 
-// The sum of one value a thread, given to all threads of the block.
-template <typename A> __device__ A block_sum(A value) {
-    __shared__ A part[THREADS];
-    int thread = threadIdx.y * blockDim.x + threadIdx.x;
-    part[thread] = value;
-    for (int half = THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (thread < half) part[thread] += part[thread + half];
-    }
-    __syncthreads();
-    A sum = part[0];
-    __syncthreads();  // nobody writes `part` again before everybody has read the sum
-    return sum;
-}
-
-// y[c] = sum of x over images and pixels: also the gradient of every bias.
+// sums is (parts, 2, C): means, and squares around them.
 template <typename T>
-__global__ void sum_over_channels(const T* x, T* y, i64 N, i64 C, i64 pixels) {
+__global__ void batch_norm_parts(
+    const T* x, Acc<T>* sums, i64 N, i64 C, i64 pixels, i64 parts) {
     for (i64 c = blockIdx.x; c < C; c += gridDim.x) {
-        Acc<T> sum = 0;
-        for (i64 n = threadIdx.y; n < N; n += blockDim.y)
-            for (i64 i = threadIdx.x; i < pixels; i += blockDim.x)
-                sum += x[(n * C + c) * pixels + i];
-        sum = block_sum(sum);
-        if (threadIdx.x == 0 && threadIdx.y == 0) y[c] = sum;
-    }
-}
-
-template <typename T>
-__global__ void batch_norm_stats(
-    const T* x, Acc<T>* mean, Acc<T>* var, i64 N, i64 C, i64 pixels) {
-    Acc<T> count = N * pixels;
-    for (i64 c = blockIdx.x; c < C; c += gridDim.x) {
-        Acc<T> sum = 0, squares = 0;
-        for (i64 n = threadIdx.y; n < N; n += blockDim.y)
-            for (i64 i = threadIdx.x; i < pixels; i += blockDim.x)
-                sum += x[(n * C + c) * pixels + i];
-        Acc<T> center = block_sum(sum) / count;
-        for (i64 n = threadIdx.y; n < N; n += blockDim.y) {
-            for (i64 i = threadIdx.x; i < pixels; i += blockDim.x) {
-                Acc<T> distance = x[(n * C + c) * pixels + i] - center;
-                squares += distance * distance;
+        for (i64 part = blockIdx.y; part < parts; part += gridDim.y) {
+            Acc<T> pivot = x[(part * blockDim.y * C + c) * pixels], sum = 0, squares = 0, count = 0;
+            for (i64 n = first_image(part); n < N; n += image_step(parts)) {
+                i64 plane = (n * C + c) * pixels;
+                for (i64 i = plane + threadIdx.x; i < plane + pixels; i += blockDim.x) {
+                    Acc<T> distance = x[i] - pivot;
+                    sum += distance;
+                    squares += distance * distance;
+                    count += 1;
+                }
+            }
+            sum = block_sum(sum);
+            squares = block_sum(squares);
+            count = block_sum(count);
+            if (threadIdx.x == 0 && threadIdx.y == 0) {
+                sums[part * 2 * C + c] = pivot + sum / count;
+                squares -= sum * (sum / count);
+                sums[(part * 2 + 1) * C + c] = squares < 0 ? Acc<T>(0) : squares;  // NaN stays
             }
         }
-        Acc<T> spread = block_sum(squares) / count;
-        if (threadIdx.x == 0 && threadIdx.y == 0) {
-            mean[c] = center;
-            var[c] = spread;
+    }
+}
+
+// rows: images that a part takes at a time, which is the height of its block.
+template <typename T>
+__global__ void batch_norm_stats(
+    const Acc<T>* sums, Acc<T>* mean, Acc<T>* var, i64 N, i64 C, i64 pixels, i64 parts, i64 rows) {
+    for (i64 c = first_element(); c < C; c += element_step()) {
+        Acc<T> center = 0, squares = 0, count = 0;
+        for (i64 part = 0; part < parts; ++part) {
+            i64 rounds = N / (parts * rows), rest = N - (rounds * parts + part) * rows;
+            Acc<T> more = (rounds * rows + min(max(rest, 0ll), rows)) * pixels;
+            Acc<T> distance = sums[part * 2 * C + c] - center;
+            Acc<T> share = more / (count + more);
+            squares += sums[(part * 2 + 1) * C + c] + distance * distance * count * share;
+            center += distance * share;
+            count += more;
         }
+        mean[c] = center;
+        var[c] = squares / count;
     }
 }
 
@@ -78,24 +78,28 @@ __global__ void batch_norm(
     }
 }
 
+// sums is (parts, 2, C): sums of g * xhat, and of g.
 template <typename T>
-__global__ void batch_norm_backward_sums(
-    const T* g, const T* x, const Acc<T>* mean, const Acc<T>* invstd, Acc<T>* gw, Acc<T>* gb,
-    i64 N, i64 C, i64 pixels) {
+__global__ void batch_norm_backward_parts(
+    const T* g, const T* x, const Acc<T>* mean, const Acc<T>* invstd, Acc<T>* sums,
+    i64 N, i64 C, i64 pixels, i64 parts) {
     for (i64 c = blockIdx.x; c < C; c += gridDim.x) {
-        Acc<T> sum = 0, product = 0, center = mean[c], scale = invstd[c];
-        for (i64 n = threadIdx.y; n < N; n += blockDim.y) {
-            for (i64 pixel = threadIdx.x; pixel < pixels; pixel += blockDim.x) {
-                i64 i = (n * C + c) * pixels + pixel;
-                sum += g[i];
-                product += Acc<T>(g[i]) * ((x[i] - center) * scale);
+        Acc<T> center = mean[c], scale = invstd[c];
+        for (i64 part = blockIdx.y; part < parts; part += gridDim.y) {
+            Acc<T> sum = 0, product = 0;
+            for (i64 n = first_image(part); n < N; n += image_step(parts)) {
+                i64 plane = (n * C + c) * pixels;
+                for (i64 i = plane + threadIdx.x; i < plane + pixels; i += blockDim.x) {
+                    sum += g[i];
+                    product += Acc<T>(g[i]) * ((x[i] - center) * scale);
+                }
             }
-        }
-        sum = block_sum(sum);
-        product = block_sum(product);
-        if (threadIdx.x == 0 && threadIdx.y == 0) {
-            gb[c] = sum;
-            gw[c] = product;
+            sum = block_sum(sum);
+            product = block_sum(product);
+            if (threadIdx.x == 0 && threadIdx.y == 0) {
+                sums[part * 2 * C + c] = product;
+                sums[(part * 2 + 1) * C + c] = sum;
+            }
         }
     }
 }

@@ -11,27 +11,38 @@
 // Bytes (T elements): forward reads x, writes y (+ one code an output); backward reads g (+ codes),
 // writes gx. An input pixel of a 3x3/2 pool is read up to 4 times, but from cache.
 
+template <typename A> struct Maximum {
+    A value;
+    int where;  // kh*KW + kw, or -1 where the whole window lies in the padding
+};
+
+template <typename T>
+__device__ Maximum<Acc<T>> window_maximum(const T* image, int place, const Window& w) {
+    int top = place / w.OW * w.SH - w.top, left = place % w.OW * w.SW - w.left;
+    Acc<T> best = -infinity();
+    int where = -1;
+    for (int kh = 0; kh < w.KH; ++kh) {
+        for (int kw = 0; kw < w.KW; ++kw) {
+            int ih = top + kh * w.DH, iw = left + kw * w.DW;
+            if (ih < 0 || ih >= w.H || iw < 0 || iw >= w.W) continue;
+            Acc<T> value = image[ih * w.W + iw];
+            if (value > best || value != value || where < 0) {
+                best = value;
+                where = kh * w.KW + kw;
+            }
+        }
+    }
+    return {best, where};
+}
+
 template <typename T, typename Code>
 __global__ void max_pool2d(const T* x, T* y, Code* code, Window w, i64 planes) {
     for (i64 plane = first_plane(); plane < planes; plane += plane_step()) {
         const T* image = x + plane * w.H * w.W;
         for (int place = first_pixel(); place < w.OH * w.OW; place += pixel_step()) {
-            int top = place / w.OW * w.SH - w.top, left = place % w.OW * w.SW - w.left;
-            Acc<T> best = -infinity();
-            int where = -1;
-            for (int kh = 0; kh < w.KH; ++kh) {
-                for (int kw = 0; kw < w.KW; ++kw) {
-                    int ih = top + kh * w.DH, iw = left + kw * w.DW;
-                    if (ih < 0 || ih >= w.H || iw < 0 || iw >= w.W) continue;
-                    Acc<T> value = image[ih * w.W + iw];
-                    if (value > best || value != value || where < 0) {
-                        best = value;
-                        where = kh * w.KW + kw;
-                    }
-                }
-            }
-            y[plane * w.OH * w.OW + place] = best;
-            if (code) code[plane * w.OH * w.OW + place] = where < 0 ? 0 : where;
+            Maximum<Acc<T>> found = window_maximum(image, place, w);
+            y[plane * w.OH * w.OW + place] = found.value;
+            if (code) code[plane * w.OH * w.OW + place] = max(found.where, 0);
         }
     }
 }
@@ -41,16 +52,15 @@ __global__ void max_pool2d_backward(const T* g, const Code* code, T* gx, Window 
     for (i64 plane = first_plane(); plane < planes; plane += plane_step()) {
         i64 base = plane * w.OH * w.OW;
         for (int pixel = first_pixel(); pixel < w.H * w.W; pixel += pixel_step()) {
-            int ih = pixel / w.W, iw = pixel % w.W;
+            Cover rows(pixel / w.W, w.KH, w.SH, w.top, w.DH, w.OH);
+            Cover columns(pixel % w.W, w.KW, w.SW, w.left, w.DW, w.OW);
             Acc<T> sum = 0;
-            for (int kh = 0; kh < w.KH; ++kh) {
-                int oh = place_of(ih, kh, w.SH, w.top, w.DH, w.OH);
-                if (oh < 0) continue;
-                for (int kw = 0; kw < w.KW; ++kw) {
-                    int ow = place_of(iw, kw, w.SW, w.left, w.DW, w.OW);
-                    if (ow < 0) continue;
+            for (int oh = rows.last; oh >= rows.first; --oh) {
+                int kh = rows.tap(oh);
+                for (int ow = columns.last; ow >= columns.first; --ow) {
+                    int kw = columns.tap(ow);
                     i64 place = base + oh * w.OW + ow;
-                    if (code[place] == kh * w.KW + kw) sum += g[place];
+                    if (kh >= 0 && kw >= 0 && code[place] == kh * w.KW + kw) sum += g[place];
                 }
             }
             gx[plane * w.H * w.W + pixel] = sum;
@@ -97,16 +107,12 @@ __global__ void avg_pool2d_backward(const T* g, T* gx, Window w, Divisor d, i64 
     for (i64 plane = first_plane(); plane < planes; plane += plane_step()) {
         const T* in = g + plane * w.OH * w.OW;
         for (int pixel = first_pixel(); pixel < w.H * w.W; pixel += pixel_step()) {
-            int ih = pixel / w.W, iw = pixel % w.W;
+            Cover rows(pixel / w.W, w.KH, w.SH, w.top, 1, w.OH);
+            Cover columns(pixel % w.W, w.KW, w.SW, w.left, 1, w.OW);
             Acc<T> sum = 0;
-            for (int kh = 0; kh < w.KH; ++kh) {
-                int oh = place_of(ih, kh, w.SH, w.top, 1, w.OH);
-                if (oh < 0) continue;
-                for (int kw = 0; kw < w.KW; ++kw) {
-                    int ow = place_of(iw, kw, w.SW, w.left, 1, w.OW);
-                    if (ow >= 0) sum += in[oh * w.OW + ow] / (Acc<T>)divisor_of(oh, ow, w, d);
-                }
-            }
+            for (int oh = rows.last; oh >= rows.first; --oh)
+                for (int ow = columns.last; ow >= columns.first; --ow)
+                    sum += in[oh * w.OW + ow] / (Acc<T>)divisor_of(oh, ow, w, d);
             gx[plane * w.H * w.W + pixel] = sum;
         }
     }
