@@ -18,7 +18,8 @@ import minigrad as mg
 from minigrad import autograd
 from tests.kernels.cuda_double import cuda, gpu, installed, libcublas, library, package  # noqa: F401
 
-# Where CuPy is not installed, or sees no GPU, there is no "cuda" test to skip.
+# Where an array can really be allocated. The op table runs on these, and on the double of a GPU in
+# tests/kernels/test_cuda_ops.py.
 DEVICES = ["cpu", "cuda"] if mg.cuda.is_available() else ["cpu"]
 
 
@@ -34,12 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _on_gpu(item: pytest.Item) -> bool:
     parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
-    return parameters.get("device") == "cuda"
+    return "cuda" in DEVICES and parameters.get("device") == "cuda"
 
 
-@pytest.fixture(params=DEVICES)
+@pytest.fixture(params=["cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> str:
-    """Every device on which an array can really be allocated."""
+    """Every device; where there is no GPU, its double (tests/kernels/cuda_double.py)."""
+    if request.param not in DEVICES:
+        request.getfixturevalue("gpu")
     return request.param
 
 

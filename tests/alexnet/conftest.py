@@ -2,7 +2,17 @@
 
 import pytest
 
+from minigrad import backend
 from minigrad.nn import init
+from tests.conftest import DEVICES
+
+
+@pytest.fixture(autouse=True)
+def auto_is_the_cpu(request, monkeypatch):
+    """Also where there is a GPU: what commands write is compared to the bit. Tests of a GPU's own
+    take the fixture `gpu`, which is its double."""
+    if "cuda" in DEVICES and "gpu" not in request.fixturenames:
+        monkeypatch.setattr(backend, "_cuda_problem", "the commands' tests are for the CPU")
 
 
 @pytest.fixture

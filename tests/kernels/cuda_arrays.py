@@ -9,6 +9,7 @@ the current stream it is recorded, to be done again by `Graph.launch`.
 
 from __future__ import annotations
 
+import mmap
 import operator
 import time
 import weakref
@@ -19,11 +20,13 @@ from typing import Any
 
 import numpy as np
 
+MAP_NORESERVE = 0x4000 | mmap.MAP_ANONYMOUS  # Linux's, which Python's module does not name
+
 
 class Block(np.ndarray):
     """The memory of an allocation: bytes, with guards on either side that must stay as they are."""
 
-    GUARD = 64
+    GUARD, HUGE = 64, 1 << 30
     alive: weakref.WeakValueDictionary[int, Block] = weakref.WeakValueDictionary()
 
     @staticmethod
@@ -42,8 +45,13 @@ def allocate(shape: int | tuple[int, ...], dtype: Any = float) -> np.ndarray:
     """Memory full of NaN, between guards that are NaN too."""
     dtype, shape = np.dtype(dtype), (shape,) if np.ndim(shape) == 0 else tuple(shape)
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    block = np.ndarray.__new__(Block, size + 2 * Block.GUARD, np.uint8)
-    block[...] = 0xFF
+    if size < Block.HUGE:
+        block = np.ndarray.__new__(Block, size + 2 * Block.GUARD, np.uint8)
+        block[...] = 0xFF
+    else:  # memory that is there once it is touched
+        sparse = mmap.mmap(-1, size + 2 * Block.GUARD, mmap.MAP_PRIVATE | MAP_NORESERVE)
+        block = np.frombuffer(sparse, np.uint8).view(Block)
+        block[: Block.GUARD] = block[-Block.GUARD :] = 0xFF
     Block.alive[id(block)] = block
     return np.ndarray(shape, dtype, buffer=block, offset=Block.GUARD)
 

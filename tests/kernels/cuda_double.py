@@ -109,6 +109,17 @@ class Double(types.ModuleType):
         names = {name: functools.partial(self.run, name) for name in name_expressions}
         return types.SimpleNamespace(get_function=names.__getitem__)
 
+    @contextmanager
+    def last_block_only(self) -> Iterator[None]:
+        """Inside, of a launch of many blocks only the last runs: for arrays too large to walk."""
+        assert self.library is not None
+        most = ctypes.c_uint.in_dll(self.library, "most_blocks")
+        most.value, before = 1000, most.value
+        try:
+            yield
+        finally:
+            most.value = before
+
     def run(self, name: str, grid: tuple, block: tuple, args: tuple) -> None:
         """A launch, with the arguments laid out as CuPy would."""
         assert self.library is not None

@@ -146,6 +146,10 @@ def run_both(source: str) -> None:
         with (
             patch.object(backend, "generator", lambda device="cpu": generator),
             patch.object(mg, "manual_seed", torch.manual_seed),
+            patch.object(torch.cuda, "is_available", lambda: False),  # one generator serves both
+            patch.object(torch.accelerator, "is_available", lambda: False),
+            patch.object(mg.cuda, "is_available", lambda: False),
+            patch.object(mg.accelerator, "is_available", lambda: False),
             patch.object(datasets, "named_folder", lambda root, what: root),
             patch.object(datasets, "read_images_and_labels",
                          lambda folder, train: (images, np.arange(32) % 10)),

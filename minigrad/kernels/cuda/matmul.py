@@ -2,7 +2,8 @@
 
 A transposed or sliced operand is multiplied where it lies, and so is one that a broadcast repeats.
 float16 is multiplied in tensor cores and summed in float32; float32 is float32, unless TF32 is
-allowed (`precision.py`). Integers, of which cuBLAS knows nothing, go to CuPy. Next: `im2col.py`.
+allowed (`precision.py`). Integers, of which cuBLAS knows nothing, go to CuPy, and so do complex
+numbers, which only the gradient checker has. Next: `im2col.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from minigrad.kernels.cuda.module import contiguous
 
 def matmul(a: Any, b: Any) -> Any:
     """a @ b for 1-D to N-D arrays, with NumPy's broadcasting of the batch axes."""
-    if a.dtype.kind in "biu":
+    if a.dtype.kind in "biuc":
         return cupy.matmul(a, b)
     row, column = a.ndim == 1, b.ndim == 1
     a, b = a[None] if row else a, b[:, None] if column else b

@@ -58,7 +58,8 @@ __global__ void sgd_step(Tensors all, const double* options, const float* skip) 
         i64 stop = min(place.start + CHUNK, all.size[tensor]);
         #pragma unroll 4
         for (i64 i = place.start + threadIdx.x; i < stop; i += THREADS) {
-            Acc<T> weight = p[i], step = g[i] + l2 * weight;
+            Acc<T> weight = p[i], step = g[i];
+            if (l2) step += l2 * weight;  // of an infinite weight, too, 0 times is 0
             if (b) {
                 Acc<T> velocity = fresh ? step : momentum * b[i] + kept * step;
                 b[i] = velocity;
@@ -105,7 +106,8 @@ __global__ void adam_step(Tensors all, const double* rates, const float* skip) {
         i64 stop = min(place.start + CHUNK, all.size[tensor]);
         #pragma unroll 4
         for (i64 i = place.start + threadIdx.x; i < stop; i += THREADS) {
-            Acc<T> weight = p[i], step = g[i] + l2 * weight;
+            Acc<T> weight = p[i], step = g[i];
+            if (l2) step += l2 * weight;  // of an infinite weight, too, 0 times is 0
             Acc<T> mean = beta1 * m[i] + fresh1 * step;
             Acc<T> square = beta2 * v[i] + fresh2 * step * step;
             m[i] = mean;
