@@ -91,7 +91,8 @@ def test_classes_and_channels_can_be_chosen(name, undrawn):
 
 # How wide each network is for this; the deeper ones of a family have the layers of the others.
 WIDTHS = {
-    "alexnet_tf": hidden,
+    **dict.fromkeys(["alexnet_2012", "alexnet", "alexnet_tf"], hidden),
+    **dict.fromkeys(["alexnet_d2l", "alexnet_d2l_pad0"], hidden),
     **dict.fromkeys(["vgg11", "vgg11_bn", "vgg16"], hidden),
     **dict.fromkeys(["vgg13", "vgg13_bn", "vgg16_bn", "vgg19", "vgg19_bn"], eighth),
     **dict.fromkeys(["resnet101", "resnet152"], eighth),
@@ -185,9 +186,11 @@ def test_training_through_batch_normalisation_is_pytorchs(name):
 
 
 def test_the_paper_begins_with_biases_of_one_where_it_says():
+    with narrowed(eighth):
+        model = models.alexnet_2012()
     biases = {
         key: set(tensor.tolist())
-        for key, tensor in models.alexnet_2012().state_dict().items()
+        for key, tensor in model.state_dict().items()
         if key.endswith("bias")
     }
     ones = {"conv2.bias", "conv4.bias", "conv5.bias", "fc6.bias", "fc7.bias"}
@@ -232,7 +235,8 @@ def test_how_much_is_dropped(name, chances, undrawn):
 def test_where_the_windows_of_the_d2l_network_end():
     """Padded, no window sees the last two pixels of the image; unpadded, only the last."""
     for padding, blind in ((1, 2), (0, 1)):
-        first = models.alexnet_d2l(padding=padding)[0]
+        with narrowed(eighth):
+            first = models.alexnet_d2l(padding=padding)[0]
         images = mg.zeros(1, 1, 224, 224, requires_grad=True)
         first(images).sum().backward()
         seen = np.flatnonzero((images.grad.numpy()[0, 0] != 0).any(axis=0))
@@ -253,7 +257,7 @@ def test_where_the_windows_of_the_d2l_network_end():
         ("nin", "3", 3, 2),
     ],
 )
-def test_small_images_in_a_large_network(name, layer, kernel, left):
+def test_small_images_in_a_large_network(undrawn, name, layer, kernel, left):
     with narrowed(hidden):
         model = models.get_model(name, num_classes=10, in_channels=1)
     with pytest.raises(InputError) as caught:
@@ -268,7 +272,7 @@ def test_small_images_in_a_large_network(name, layer, kernel, left):
     assert "\n" not in message
 
 
-def test_an_odd_size_names_the_layer_that_stops_it():
+def test_an_odd_size_names_the_layer_that_stops_it(undrawn):
     with pytest.raises(InputError, match=r"it stops in layer 14 \(Linear\)"):
         trace_or_explain(models.alexnet_d2l(), "alexnet_d2l", (1, 180, 180))
 
@@ -286,9 +290,9 @@ def test_an_unknown_name_lists_the_known_ones():
 # name, how wide, classes, images, optimizer, learning rate
 BY_HEART = [
     ("alexnet_small", same, 4, 32, optim.Adam, 2e-3),
-    ("alexnet_2012", hidden, 4, 4, optim.Adam, 2e-4),
-    ("alexnet", same, 4, 4, optim.Adam, 3e-4),
-    ("alexnet_d2l", same, 4, 4, optim.Adam, 1e-4),
+    ("alexnet_2012", eighth, 4, 4, optim.Adam, 3e-4),
+    ("alexnet", eighth, 4, 4, optim.Adam, 1e-3),
+    ("alexnet_d2l", eighth, 4, 4, optim.Adam, 1e-3),
     ("alexnet_tf", eighth, 4, 4, optim.Adam, 1e-3),
     ("lenet5", same, 4, 4, optim.Adam, 2e-2),
     ("vgg11", eighth, 4, 4, optim.Adam, 1e-3),
@@ -302,12 +306,12 @@ BY_HEART = [
     ("nin", same, 5, 2, optim.Adam, 2e-3),  # a class whose last ReLU never opens learns nothing
     ("googlenet", same, 4, 4, optim.Adam, 1e-3),
     ("googlenet_d2l", eighth, 4, 4, optim.Adam, 3e-3),
-    ("resnet20", same, 4, 8, optim.Adam, 1e-2),
+    ("resnet20", same, 4, 4, optim.Adam, 1e-2),
     ("resnet18", same, 4, 4, optim.Adam, 1e-3),
     ("resnet34", eighth, 4, 4, optim.Adam, 1e-2),
     ("resnet50", eighth, 4, 4, optim.Adam, 1e-2),
     ("resnet101", eighth, 4, 8, optim.Adam, 1e-2),
-    ("resnet152", eighth, 4, 8, optim.Adam, 1e-2),
+    ("resnet152", eighth, 4, 4, optim.Adam, 1e-2),
 ]
 
 

@@ -22,7 +22,7 @@ def number(text):
     return float(text.replace(",", ""))
 
 
-def test_macs_of_the_paper():
+def test_macs_of_the_paper(undrawn):
     """724 million, of which the first layer alone has 105 million."""
     layers = trace(models.alexnet_2012().eval(), mg.zeros(1, 3, 227, 227))
     macs = {layer.path: layer.macs for layer in layers if layer.macs}
@@ -92,14 +92,14 @@ def test_the_table_adds_up(capsys):
     assert number(total.split()[1]) == 133_930
 
 
-def test_without_times(capsys):
+def test_without_times(capsys, undrawn):
     header, *rows, total = printed_table(capsys, "alexnet_2012", "--batch-size", "1", "--no-time")
     assert "ms" not in header
     assert number(total.split()[1]) == 60_965_224
     assert number(total.split()[2]) == 724.41
 
 
-def test_classifiers_halfway_are_counted(capsys):
+def test_classifiers_halfway_are_counted(capsys, undrawn):
     *_, total = printed_table(capsys, "googlenet", "--batch-size", "1", "--no-time")
     assert number(total.split()[1]) == 13_004_888
 

@@ -397,8 +397,11 @@ def test_losses_halfway_count_three_tenths():
     assert train.scores_and_loss(a, y)[1].item() == cross_entropy(a, y).item()
 
 
-def test_one_batch_is_learnt_by_heart_through_batch_normalisation(alexnet_train, capsys):
+def test_one_batch_is_learnt_by_heart_through_batch_normalisation(
+    alexnet_train, monkeypatch, capsys
+):
     """Which normalises by the batch, as in training: by statistics that never move it may not."""
+    monkeypatch.setattr(checks, "WARM_UP", 10)
     flags = ("--model", "resnet20", "--batch-size", 8, "--lr", 0.1)
     assert alexnet_train(*flags, "--overfit-batch") == 0
     assert "one batch learnt by heart" in capsys.readouterr().out

@@ -1,5 +1,7 @@
 """The convolution algorithms of the CPU against the plain loops, and the choice between them."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ IM2COL_ONLY = {
     "one_by_one": dict(x=(5, 7, 4, 3), w=(2, 7, 1, 1)),
     "kernel_is_image": dict(x=(2, 3, 5, 4), w=(4, 3, 5, 4)),
     "large_stride": dict(x=(2, 3, 9, 9), w=(4, 3, 2, 2), stride=(4, 4)),
-    "alexnet_first": dict(x=(2, 3, 35, 35), w=(8, 3, 11, 11), stride=(4, 4)),
+    "alexnet_first": dict(x=(2, 3, 31, 31), w=(4, 3, 11, 11), stride=(4, 4)),
 }
 BOTH = {
     "3x3": dict(x=(5, 6, 12, 12), w=(4, 6, 3, 3), pad=(1, 1, 1, 1)),
@@ -32,9 +34,9 @@ BOTH = {
     "no_images": dict(x=(0, 2, 6, 6), w=(3, 2, 3, 3), pad=(1, 1, 1, 1)),
 }
 CASES = [
-    pytest.param(algorithm, case, id=f"{algorithm}-{name}")
-    for algorithm, cases in (("im2col", {**IM2COL_ONLY, **BOTH}), ("winograd", BOTH))
-    for name, case in cases.items()
+    pytest.param(algorithm, name, id=f"{algorithm}-{name}")
+    for algorithm, names in (("im2col", [*IM2COL_ONLY, *BOTH]), ("winograd", BOTH))
+    for name in names
 ]
 
 
@@ -44,12 +46,11 @@ def forced(request, monkeypatch):
     return request.param
 
 
-def arrays(case, dtype, contiguous=True):
+def arrays(case, dtype):
     rng = np.random.default_rng(0)
 
     def array(shape):
-        values = rng.standard_normal(shape).astype(dtype)
-        return values if contiguous else values.T.copy().T[..., ::-1]
+        return rng.standard_normal(shape).astype(dtype)
 
     options = (
         case.get("stride", (1, 1)), case.get("pad", (0, 0, 0, 0)), case.get("dilation", (1, 1)),
@@ -60,6 +61,21 @@ def arrays(case, dtype, contiguous=True):
     return x, w, b, array(y.shape), y, options
 
 
+@cache
+def by_loops(name, dtype):
+    """x, w, b, g; what the loops, which take long, make of them: y, gx, gw; the options."""
+    x, w, b, g, y, options = arrays({**IM2COL_ONLY, **BOTH}[name], dtype)
+    wide = [a.astype(np.float64) for a in (x, w, g)]
+    gx = reference.conv2d_backward_input(wide[2], wide[1], x.shape, *options)
+    gw = reference.conv2d_backward_weight(wide[2], wide[0], w.shape, *options)
+    return (x, w, b, g), (y, gx, gw), options
+
+
+def strided(array):
+    """The same numbers in memory that is transposed and runs backward."""
+    return array[..., ::-1].T.copy().T[..., ::-1]
+
+
 def close(actual, expected, bound):
     error = np.linalg.norm((actual - expected).astype(np.float64))
     assert actual.shape == expected.shape
@@ -67,22 +83,16 @@ def close(actual, expected, bound):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("forced", "case"), CASES, indirect=["forced"])
-@pytest.mark.parametrize("contiguous", [True, False], ids=["contiguous", "strided"])
-def test_equals_the_loops(forced, case, dtype, contiguous):
-    x, w, b, g, y, options = arrays(case, dtype, contiguous)
+@pytest.mark.parametrize(("forced", "name"), CASES, indirect=["forced"])
+@pytest.mark.parametrize("lay", [np.copy, strided], ids=["contiguous", "strided"])
+def test_equals_the_loops(forced, name, dtype, lay):
+    inputs, (y, gx, gw), options = by_loops(name, dtype)
+    x, w, b, g = map(lay, inputs)
     bound = BOUNDS[forced, dtype]
-    wide = [a.astype(np.float64) for a in (x, w, g)]
     close(conv.conv2d(x, w, b, *options), y, bound)
     close(conv.conv2d(x, w, None, *options), y - b.astype(np.float64)[:, None, None], bound)
-    close(
-        conv.conv2d_backward_input(g, w, x.shape, *options),
-        reference.conv2d_backward_input(wide[2], wide[1], x.shape, *options), bound,
-    )
-    close(
-        conv.conv2d_backward_weight(g, x, w.shape, *options),
-        reference.conv2d_backward_weight(wide[2], wide[0], w.shape, *options), bound,
-    )
+    close(conv.conv2d_backward_input(g, w, x.shape, *options), gx, bound)
+    close(conv.conv2d_backward_weight(g, x, w.shape, *options), gw, bound)
 
 
 def test_fold_is_the_adjoint_of_unfold():

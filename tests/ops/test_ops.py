@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -18,53 +19,71 @@ from tests.ops.table import OPS
 CASES = [(op, sample) for op in OPS for sample in op.samples]
 
 
-def params(cases: list[Any]) -> list[Any]:
-    return [pytest.param(*case, id=f"{case[0].name}-{case[1].name}") for case in cases]
-
-
 def is_differentiable(sample: Sample) -> bool:
     return any(isinstance(x, Input) and x.differentiable for x in sample.inputs)
 
 
-ON_DEVICES = [
-    pytest.param(op, sample, dtype, device, id=f"{op.name}-{sample.name}-{dtype}-{device}")
-    for op, sample in CASES
-    for dtype in ("float64", "float32", "float16")
-    for device in DEVICES
-    if device == "cpu" or not op.draws
-]
-REFERENCED = params([
+def by_op(cases: list[Any]) -> Any:
+    """A test an op, which goes through its `cases`: a test a sample would be ten thousand."""
+    grouped: dict[str, list[Any]] = {}
+    for case in cases:
+        grouped.setdefault(case[0].name, []).append(case)
+    return pytest.mark.parametrize("cases", grouped.values(), ids=grouped)
+
+
+def each(check: Callable[..., None], cases: list[Any]) -> None:
+    """Every case from the same seed, also after one has failed; the failures name theirs."""
+    failures = []
+    for op, sample, *how in cases:
+        mg.manual_seed(0)
+        try:
+            check(op, sample, *how)
+        except Exception as error:
+            error.add_note("in " + "-".join([op.name, sample.name, *how]))
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise ExceptionGroup(f"{len(failures)} of {len(cases)} cases", failures)
+
+
+IN_EACH_DTYPE = by_op([
+    (op, sample, dtype) for op, sample in CASES for dtype in ("float64", "float32", "float16")
+])
+REFERENCED = by_op([
     (op, sample) for op, sample in CASES if op.reference and sample.name not in op.unreferenced
 ])
-DIFFERENTIABLE = params([(op, sample) for op, sample in CASES if is_differentiable(sample)])
-CHECKABLE = params([
+DIFFERENTIABLE = by_op([(op, sample) for op, sample in CASES if is_differentiable(sample)])
+CHECKABLE = by_op([
     (op, sample) for op, sample in CASES if op.numerical and is_differentiable(sample)
 ])
-METHODS = params([
+METHODS = by_op([
     (op, sample) for op, sample in CASES
     if not op.ours and hasattr(mg.Tensor, op.name) and isinstance(sample.inputs[0], Input)
 ])
 
 
-@pytest.mark.parametrize(("op", "sample", "dtype", "device"), ON_DEVICES)
-def test_against_torch(op: Op, sample: Sample, dtype: str, device: str) -> None:
+@IN_EACH_DTYPE
+@pytest.mark.parametrize("device", DEVICES)
+def test_against_torch(cases: list[Any], device: str) -> None:
     """Outputs, gradients and their dtypes are PyTorch's, and the inputs are as they were."""
-    against_torch(op, sample, device, dtype)
+    cases = [case for case in cases if device == "cpu" or not case[0].draws]
+    each(lambda op, sample, dtype: against_torch(op, sample, device, dtype), cases)
 
 
 def test_bfloat16_against_torch() -> None:
     """The same of bfloat16 on the CPU: two samples an op, in one test."""
-    for op, sample in [case for case in CASES if case[1] in case[0].samples[:2]]:
-        try:
-            against_torch(op, sample, "cpu", "bfloat16")
-        except Exception as error:
-            error.add_note(f"{op.name}, {sample.name}")
-            raise
+    cases = [(op, sample, "bfloat16") for op, sample in CASES if sample in op.samples[:2]]
+    each(lambda op, sample, dtype: against_torch(op, sample, "cpu", dtype), cases)
 
 
-@pytest.mark.parametrize(("op", "sample"), REFERENCED)
-def test_against_reference(op: Op, sample: Sample) -> None:
+@REFERENCED
+def test_against_reference(cases: list[Any]) -> None:
     """The reference kernels, plain loops, agree with the ops in values and gradients."""
+    each(against_reference, cases)
+
+
+def against_reference(op: Op, sample: Sample) -> None:
     values = make(sample.name, sample.inputs)
     inputs = place_all(sample.inputs, values)
     outputs = flat(op.call_ours(*inputs, **sample.options))
@@ -80,19 +99,23 @@ def test_against_reference(op: Op, sample: Sample) -> None:
         assert_close(numpy_of(x.grad), gx, f"gradient {i}")
 
 
-@pytest.mark.parametrize(("op", "sample"), CHECKABLE)
-def test_gradcheck(op: Op, sample: Sample) -> None:
+@CHECKABLE
+def test_gradcheck(cases: list[Any]) -> None:
     """The gradients are the numerical ones: to 11 digits, where a complex step is possible."""
+    each(gradcheck, cases)
+
+
+def gradcheck(op: Op, sample: Sample) -> None:
     inputs = place_all(sample.inputs, make(sample.name, sample.inputs))
     tolerance = 1e-11 if op.numerical == "complex" else 1e-6
     assert mg.gradcheck(
         lambda *xs: op.call_ours(*xs, **sample.options), inputs,
-        atol=tolerance, rtol=tolerance, method=op.numerical, every=200,
+        atol=tolerance, rtol=tolerance, method=op.numerical, every=32,
     )
 
 
-@pytest.mark.parametrize(("op", "sample"), DIFFERENTIABLE)
-def test_needs_input_grad(op: Op, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+@DIFFERENTIABLE
+def test_needs_input_grad(cases: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever inputs need a gradient: they get the same one, and no other is computed."""
     computed: list[str] = []
     gradients_of, checked = Function._gradients, Function._checked
@@ -109,6 +132,11 @@ def test_needs_input_grad(op: Op, sample: Sample, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Function, "_gradients", watch)
     monkeypatch.setattr(Function, "_checked", look)
+    each(lambda op, sample: with_any_needed(op, sample, computed), cases)
+
+
+def with_any_needed(op: Op, sample: Sample, computed: list[str]) -> None:
+    computed.clear()
     values = make(sample.name, sample.inputs)
     possible = [isinstance(x, Input) and x.differentiable for x in sample.inputs]
     truths: list[Any] = []  # the gradients where all are needed, which is tried first
@@ -129,9 +157,13 @@ def test_needs_input_grad(op: Op, sample: Sample, monkeypatch: pytest.MonkeyPatc
     assert not computed
 
 
-@pytest.mark.parametrize(("op", "sample"), METHODS)
-def test_method(op: Op, sample: Sample) -> None:
+@METHODS
+def test_method(cases: list[Any]) -> None:
     """`x.exp()` is `minigrad.exp(x)`."""
+    each(as_method, cases)
+
+
+def as_method(op: Op, sample: Sample) -> None:
     x, *others = place_all(sample.inputs, make(sample.name, sample.inputs))
     method = getattr(x, op.name)
     if op.name in ("reshape", "view", "expand", "permute", "flip", "broadcast_to", "repeat"):
@@ -142,6 +174,25 @@ def test_method(op: Op, sample: Sample) -> None:
     expected = flat(op.call_ours(x, *others, **sample.options))
     for y, truth in zip(ours, expected, strict=True):
         np.testing.assert_array_equal(numpy_of(y), numpy_of(truth))
+
+
+def test_a_failure_names_its_case_and_hides_no_other() -> None:
+    ran = []
+
+    def check(op: Op, sample: Sample, dtype: str) -> None:
+        ran.append((float(mg.rand(1).item()), dtype))
+        assert dtype != "float32", "wrong"
+
+    op = OPS[0]
+    cases = [(op, op.samples[0], dtype) for dtype in ("float32", "float64", "float32")]
+    with pytest.raises(ExceptionGroup, match="2 of 3 cases") as caught:
+        each(check, cases)
+    name = f"in {op.name}-{op.samples[0].name}-float32"
+    assert [error.__notes__ for error in caught.value.exceptions] == [[name]] * 2
+    assert len(ran) == 3 and len({number for number, _ in ran}) == 1
+    with pytest.raises(AssertionError, match="wrong") as caught_one:
+        each(check, cases[:2])
+    assert caught_one.value.__notes__ == [name]
 
 
 def test_dropout_keeps_the_mean(device: str) -> None:
