@@ -1,7 +1,8 @@
-"""The line budgets: the engine at most 6,000 lines, no file above 400.
+"""The line budgets: the engine at most 6,100 lines, no file above 400.
 
 The design has 5,000, for the operations that AlexNet and its family need. The sixty beyond them
-that a PyTorch listing may ask for are a sixth of that again.
+that a PyTorch listing may ask for are a sixth of that again; a hundred lines more are 16-bit floats
+on the CPU, and a pool of memory that joins what is free.
 
 The engine is tensors, autograd, ops and kernels, without the CUDA kernels; what is built on it
 (amp, nn, optim, utils) is counted apart. A line counts if it is neither blank, nor a comment, nor
@@ -14,7 +15,7 @@ import pathlib
 import sys
 import tokenize
 
-ENGINE, FILE = 6000, 400
+ENGINE, FILE = 6100, 400
 IGNORED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
            tokenize.ENCODING, tokenize.ENDMARKER}
 
