@@ -42,7 +42,8 @@ def recipe(preset, model, epochs, optimizer, lr, momentum, decay, schedule, size
     return dict(
         preset=preset, model=model, epochs=epochs, optimizer=optimizer, lr=lr, momentum=momentum,
         weight_decay=decay, schedule=schedule, resize=size, batch_size=128, limit_train=None,
-        dataset="auto", data_dir=None, device="auto", graph=False, seed=0, **{**plain, **more},
+        dataset="auto", data_dir=None, device="auto", precision="fp32", graph=False, seed=0,
+        **{**plain, **more},
     )  # fmt: skip
 
 
