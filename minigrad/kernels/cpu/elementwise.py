@@ -36,10 +36,13 @@ def _run(
     itself, unless that lies where other processes cannot write.
     """
     arrays = [x for x in operands if isinstance(x, np.ndarray)]
-    shape = np.broadcast_shapes(*(x.shape for x in arrays))
+    shape = arrays[0].shape  # NumPy takes 10 us to find out that there is nothing to broadcast
+    if any(x.shape != shape for x in arrays):
+        shape = np.broadcast_shapes(*(x.shape for x in arrays))
     axes = _memory_order(next((x for x in arrays if x.shape == shape), arrays[0]), len(shape))
     operands = tuple(
-        np.broadcast_to(x, shape).transpose(axes) if isinstance(x, np.ndarray) else x
+        (x if x.shape == shape else np.broadcast_to(x, shape)).transpose(axes)
+        if isinstance(x, np.ndarray) else x
         for x in operands
     )
     if inplace and memory.is_shared(arrays[0]):
