@@ -163,7 +163,7 @@ RUN_BY_OTHERS = {"batch_norm_parts", "batch_norm_backward_parts", "sum_of_parts"
 # is a chunk of images, which fits in WORK_BYTES.
 SMALL = {
     "adam_rates", "update_scale", "write_numbers", "seed_numbers", "take_numbers",
-    "cross_entropy_sums", "count_batch", "sum_parts", "lower_width", "to_pixels", "from_pixels",
+    "cross_entropy_sums", "count_batch", "lower_width", "to_pixels", "from_pixels",
     "winograd_tiles", "winograd_maps",
 }  # fmt: skip
 

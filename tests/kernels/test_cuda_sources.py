@@ -185,7 +185,7 @@ def test_batch_norm(cuda, dtype, shape, affine, training):
 @dtypes
 def test_sums_that_blocks_share(cuda, dtype, monkeypatch):
     """Several blocks a channel, of which the last have less to do."""
-    monkeypatch.setattr(cuda.norm, "BLOCKS", 8)
+    monkeypatch.setattr(cuda.sums, "BLOCKS", 8)
     for shape in ((35, 2, 3, 3), (70, 3, 1, 1), (50, 40), (9, 3, 33)):
         check_batch_norm(cuda, dtype, shape, affine=False, training=True)
     for shape in ((0, 3), (2, 3, 0)):

@@ -23,9 +23,7 @@ from minigrad.kernels.cuda.index import index_add
 from minigrad.kernels.cuda.lrn import local_response_norm, local_response_norm_backward
 from minigrad.kernels.cuda.matmul import linear, matmul
 from minigrad.kernels.cuda.memory import empty, zeros
-from minigrad.kernels.cuda.norm import (
-    batch_norm, batch_norm_backward, batch_norm_stats, sum_over_channels,
-)
+from minigrad.kernels.cuda.norm import batch_norm, batch_norm_backward, batch_norm_stats
 from minigrad.kernels.cuda.optim import (
     adam_step, counter, live, sgd_step, unscale, update_scale,
 )
@@ -37,3 +35,4 @@ from minigrad.kernels.cuda.random import dropout, dropout_backward
 from minigrad.kernels.cuda.softmax import (
     log_softmax, log_softmax_backward, softmax, softmax_backward,
 )
+from minigrad.kernels.cuda.sums import sum_over_channels

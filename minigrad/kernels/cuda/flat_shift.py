@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
+from minigrad import dtypes
 from minigrad.kernels import geometry
 from minigrad.kernels.cuda import adjoint
 from minigrad.kernels.cuda.module import MAX_GRID_X, MAX_GRID_Y, WARP, contiguous, kernel, struct
@@ -54,7 +55,7 @@ def conv2d(
     y = cupy.empty((x.shape[0], O, OH, OW), x.dtype)
     weights = w.reshape(groups, -1, per_group, KH, KW).transpose(0, 3, 1, 4, 2)
     weights = contiguous(weights).reshape(groups, KH, O // groups, -1)  # (G, KH, O/G, KW*C)
-    wide = np.result_type(x.dtype, np.float32)
+    wide = dtypes.accumulator(x.dtype)
     for images in _chunks(x.shape, w.shape, (OH, OW), x.dtype):
         plan = _plan(images, x.shape, w.shape, pad, dilation, (OH, OW))
         flat = _flatten(x[images], groups, plan, pad)
@@ -83,7 +84,7 @@ def conv2d_backward_weight(
 ) -> Any:
     """gw[r] (O, KW*C) = g (pixels, O).T @ windows[r] (pixels, KW*C), for all r as one batch."""
     O, per_group, KH, KW = w_shape
-    wide = np.result_type(x.dtype, np.float32)
+    wide = dtypes.accumulator(x.dtype)
     total = cupy.zeros((groups, KH, O // groups, KW * per_group), wide)
     for images in _chunks(x.shape, w_shape, g.shape[2:], x.dtype):
         plan = _plan(images, x.shape, w_shape, pad, dilation, g.shape[2:])

@@ -23,9 +23,11 @@ from typing import Any
 import cupy
 import numpy as np
 
+from minigrad import dtypes
 from minigrad.kernels import geometry
 from minigrad.kernels.cuda import views
 from minigrad.kernels.cuda.module import contiguous, kernel, launch_planes, window
+from minigrad.kernels.cuda.sums import sum_of_parts
 from minigrad.kernels.cuda.views import gemm
 from minigrad.kernels.geometry import Pad, Pair
 
@@ -99,7 +101,7 @@ def conv2d_backward_weight(
     """
     options = (w_shape[2], w_shape[3]), stride, pad, dilation
     size, places = math.prod(w_shape[1:]), g.shape[2] * g.shape[3]  # K, L
-    total = cupy.zeros((w_shape[0], size), np.result_type(x.dtype, np.float32))
+    total = cupy.zeros((w_shape[0], size), dtypes.accumulator(x.dtype))
     fewer = size * total.dtype.itemsize < places * x.dtype.itemsize
     by_image = groups == 1 and fewer and _aligned(places, x.dtype)
     for images in chunks(x.shape, options, x.dtype):
@@ -107,7 +109,7 @@ def conv2d_backward_weight(
             cols = unfold(x[images], *options)  # (n, K, L)
             each = cupy.empty((len(cols), *total.shape), total.dtype)  # (n, O, K)
             gemm(g[images].reshape(-1, w_shape[0], places), cols.swapaxes(1, 2), each)
-            total += each.sum(axis=0)
+            sum_of_parts(each, total, accumulate=True)
             continue
         cols, gm = unfold_matrix(x[images], options), channels_first(g[images])
         cols, gm = by_group(groups, cols), by_group(groups, gm)  # (G, K, n*L), (G, O/G, n*L)

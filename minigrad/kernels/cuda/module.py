@@ -17,7 +17,7 @@ import numpy as np
 
 FILES = (
     "common.cuh", "columns.cu", "pool.cu", "lrn.cu", "sums.cu", "norm.cu", "softmax.cu", "optim.cu",
-    "amp.cu", "index.cu", "random.cu", "loss.cu", "images.cu", "relu_pool.cu", "parts.cu",
+    "amp.cu", "index.cu", "random.cu", "loss.cu", "images.cu", "relu_pool.cu",
     "lowered.cu", "pixels.cu", "depth.cu", "winograd.cu",
 )  # fmt: skip
 TYPES = {  # by the dtype's name: bfloat16 is no dtype of NumPy's own
@@ -34,7 +34,7 @@ KERNELS = (
     "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
     "sgd_step", "adam_step", "unscale", "add_sorted", "random_uniform", "random_normal", "dropout",
     "cross_entropy", "cross_entropy_sums", "cross_entropy_backward", "image_batch", "count_batch",
-    "sum_parts", "lower_width", "to_pixels", "from_pixels", "space_to_depth", "depth_to_space",
+    "lower_width", "to_pixels", "from_pixels", "space_to_depth", "depth_to_space",
     "winograd_tiles", "winograd_maps",
 )  # fmt: skip
 KERNELS_WITH_CODE = ("max_pool2d", "max_pool2d_backward")

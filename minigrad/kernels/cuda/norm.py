@@ -1,5 +1,4 @@
-"""Batch normalisation, and sums over a channel. The kernels, with the formulas, stand in `norm.cu`
-and `sums.cu`.
+"""Batch normalisation. The kernels, with the formulas, stand in `norm.cu`; read `sums.py` first.
 
 Where x has 16 bits, all that there is one of a channel is float32: the statistics, weight and bias,
 and their gradients.
@@ -14,22 +13,13 @@ import cupy
 import numpy as np
 
 from minigrad import dtypes
-from minigrad.kernels.cuda.module import (
-    THREADS,
-    WARP,
-    block_shape,
-    contiguous,
-    kernel,
-    launch,
-    launch_planes,
-)
-
-BLOCKS = 1024  # about as many as a large GPU runs at once; the sums' order depends on it
+from minigrad.kernels.cuda.module import contiguous, kernel, launch, launch_planes
+from minigrad.kernels.cuda.sums import shared_out, sum_of_parts
 
 
 def batch_norm_stats(x: Any) -> tuple[Any, Any]:
     """x (N, C, ...) -> mean (C,) and the biased variance (C,) of each channel."""
-    wide, (n, channels, pixels, parts), block = _statistics_dtype(x), *_shared_out(x)
+    wide, ((n, channels, pixels, parts), block) = dtypes.accumulator(x.dtype), shared_out(x)
     mean, var = cupy.empty((2, channels), wide)
     sums = cupy.empty((parts, 2, channels), wide)
     if x.size:
@@ -62,14 +52,14 @@ def batch_norm_backward(
     """(gx, gw, gb); with `training` also through the mean and the variance of the batch."""
     g, x = contiguous(g), contiguous(x)
     mean, invstd, w = (_statistic(array, x) for array in (mean, invstd, w))
-    (n, channels, pixels, parts), block = _shared_out(x)
-    sums, totals = (cupy.empty((k, 2, channels), mean.dtype) for k in (parts, 1))
+    (n, channels, pixels, parts), block = shared_out(x)
+    sums, totals = (cupy.empty((*k, 2, channels), mean.dtype) for k in ((parts,), ()))
     if channels:
         kernel("batch_norm_backward_parts", x.dtype)(
             (channels, parts), block, (g, x, mean, invstd, sums, n, channels, pixels, parts)
         )
-        launch(kernel("sum_of_parts", mean.dtype), 2 * channels, sums, totals, parts, 2 * channels)
-    gw, gb = totals[0]
+        sum_of_parts(sums, totals)
+    gw, gb = totals
     gx = cupy.empty(x.shape, x.dtype)
     planes, pixels = x.shape[0] * x.shape[1], math.prod(x.shape[2:])
     share = 1 / (x.shape[0] * pixels) if training and x.size else 0.0
@@ -80,49 +70,7 @@ def batch_norm_backward(
     return gx, gw, gb
 
 
-def sum_over_channels(g: Any) -> Any:
-    """The sum over every axis but 1, the gradient of a bias: (N, O, ...) -> (O,)."""
-    return masked_sum(g)
-
-
-def masked_sum(g: Any, code: Any = None, y: Any = None, gx: Any = None) -> Any:
-    """`sum_over_channels` of those g whose maximum a ReLU let pass: with `code`, that of
-    `bias_relu_max_pool2d`; with `y`, what the ReLU gave, and they are written to `gx`, too."""
-    g, y = contiguous(g), None if y is None else contiguous(y)
-    gb = cupy.empty(g.shape[1], g.dtype)
-    (n, channels, pixels, parts), block = _shared_out(g)
-    if channels and g.ndim == 2 and code is None:  # (N, O)
-        columns = -(-channels // WARP)
-        parts = _parts(n, THREADS // WARP, columns)
-        sums = cupy.empty((parts, channels), _statistics_dtype(g))
-        kernel("column_parts", g.dtype)(
-            (columns, parts), (WARP, THREADS // WARP), (g, y, gx, sums, n, channels, parts)
-        )
-    elif channels:
-        sums = cupy.empty((parts, channels), _statistics_dtype(g))
-        arrays = g, code, y, gx, sums
-        function = kernel("channel_parts", g.dtype)
-        function((channels, parts), block, (*arrays, n, channels, pixels, parts))
-    if channels:
-        launch(kernel("sum_of_parts", g.dtype), channels, sums, gb, parts, channels)
-    return gb
-
-
-def _shared_out(x: Any) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
-    """(N, C, pixels, parts) and the shape of a block, for sums of x over all but the channels."""
-    n, channels, pixels = x.shape[0], x.shape[1], math.prod(x.shape[2:])
-    block = block_shape(pixels)
-    return (n, channels, pixels, _parts(n, block[1], channels)), block
-
-
-def _parts(n: int, rows: int, blocks: int) -> int:
-    """How many blocks share `n` images, of which each takes `rows` at a time."""
-    return max(1, min(-(-n // rows), BLOCKS // max(blocks, 1)))
-
-
-def _statistics_dtype(x: Any) -> np.dtype:
-    return dtypes.accumulator(x.dtype)
-
-
 def _statistic(array: Any | None, x: Any) -> Any | None:
-    return None if array is None else contiguous(array.astype(_statistics_dtype(x), copy=False))
+    if array is None:
+        return None
+    return contiguous(array.astype(dtypes.accumulator(x.dtype), copy=False))

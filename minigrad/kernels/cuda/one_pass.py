@@ -13,6 +13,7 @@ from typing import Any
 import cupy
 import numpy as np
 
+from minigrad import dtypes
 from minigrad.kernels import geometry
 from minigrad.kernels.cuda.module import (
     MAX_GRID_X,
@@ -24,8 +25,8 @@ from minigrad.kernels.cuda.module import (
     launch_planes,
     window,
 )
-from minigrad.kernels.cuda.norm import masked_sum
 from minigrad.kernels.cuda.pool import max_pool2d_backward
+from minigrad.kernels.cuda.sums import masked_sum
 from minigrad.kernels.geometry import Pad, Pair
 
 
@@ -39,7 +40,7 @@ def cross_entropy(
     `need_gradient`.
     """
     n, classes = x.shape
-    wide = np.result_type(x.dtype, np.float32)
+    wide = dtypes.accumulator(x.dtype)
     unit = cupy.empty(x.shape, x.dtype) if need_gradient else None
     rows, count, loss = cupy.empty((3, n), wide), cupy.empty((), wide), cupy.empty((), x.dtype)
     hits, rows_a_block = cupy.empty((), np.int64), THREADS // WARP

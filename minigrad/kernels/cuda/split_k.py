@@ -4,8 +4,8 @@
 
 sums over up to a third of a million places, but the result is small: 96x363 for AlexNet's first
 layer, one or two tiles of a matrix product, while a GPU runs a hundred and more at a time. So M is
-cut into chunks, a batch of products makes one partial sum of each, and `sum_parts` adds them up in
-a fixed order: two runs give the same bits, which cuBLAS's own split over atomics need not.
+cut into chunks, a batch of products makes one partial sum of each, and `sum_of_parts` adds them up
+in a fixed order: two runs give the same bits, which cuBLAS's own split over atomics need not.
 
 Bytes beside im2col's: each partial sum is O*K numbers, written and read. AlexNet's second layer has
 20 tiles, so 6 parts of 2.5 MB, in each of 4 chunks of images: 118 MB on top of 1962 MB (x read, the
@@ -21,9 +21,10 @@ from typing import Any
 import cupy
 import numpy as np
 
+from minigrad import dtypes
 from minigrad.kernels.cuda import im2col
 from minigrad.kernels.cuda.im2col import conv2d, conv2d_backward_input
-from minigrad.kernels.cuda.module import kernel, launch
+from minigrad.kernels.cuda.sums import sum_of_parts
 from minigrad.kernels.cuda.views import as_strided, gemm
 from minigrad.kernels.geometry import Pad, Pair
 
@@ -44,7 +45,7 @@ def conv2d_backward_weight(
 ) -> Any:
     """gw (O, C/groups, KH, KW) = g @ unfold(x).T, summed in float32 or better."""
     options = (w_shape[2], w_shape[3]), stride, pad, dilation
-    total = cupy.zeros((w_shape[0], math.prod(w_shape[1:])), np.result_type(x.dtype, np.float32))
+    total = cupy.zeros((w_shape[0], math.prod(w_shape[1:])), dtypes.accumulator(x.dtype))
     for images in im2col.chunks(x.shape, options, x.dtype):
         gm = im2col.channels_first(g[images])  # (O, n*L)
         cols = im2col.unfold_matrix(x[images], options)  # (C*KH*KW, n*L)
@@ -65,12 +66,7 @@ def add_product(a: Any, b: Any, total: Any) -> None:
     rest = parts * length
     if rest < M:
         gemm(a[:, rest:], b[:, rest:].T, sums[0], accumulate=True)
-    add_parts(sums, total)
-
-
-def add_parts(sums: Any, total: Any) -> None:
-    """total += sums.sum(axis=0), for C-contiguous arrays, in this order."""
-    launch(kernel("sum_parts", total.dtype), total.size, sums, total, len(sums), total.size)
+    sum_of_parts(sums, total, accumulate=True)
 
 
 def _cut(a: Any, parts: int, length: int) -> Any:

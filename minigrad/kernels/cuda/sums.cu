@@ -4,7 +4,7 @@
 // There are more blocks than channels, or most of a GPU would wait for a few: the images are dealt
 // out to `parts` blocks a channel, each of which adds up its own, threads first and then pairwise;
 // `sum_of_parts` adds those. The order depends on nothing but the shape. How many parts there are,
-// norm.py says. With a code, a number whose code is DEAD counts as 0 (relu_pool.cu). With y, what a
+// sums.py says. With a code, a number whose code is DEAD counts as 0 (relu_pool.cu). With y, what a
 // ReLU gave, x is its g: gx = g where y > 0, else 0, is written on the way, and summed.
 // Bytes: reads x once (and code, or y), writes and reads `parts` numbers a channel (and writes gx).
 
@@ -25,7 +25,8 @@ template <typename A> __device__ A block_sum(A value) {
     return sum;
 }
 
-// A thread's images of a part, in a block that is one warp or less wide: every parts'th row of them.
+// A thread's images of a part, in a block that is one warp or less wide: of their rows every
+// parts'th.
 //     for (i64 n = first_image(part); n < N; n += image_step(parts))
 __device__ inline i64 first_image(i64 part) { return part * blockDim.y + threadIdx.y; }
 __device__ inline i64 image_step(i64 parts) { return parts * blockDim.y; }
@@ -79,11 +80,12 @@ __global__ void column_parts(
     }
 }
 
+// y[i] = sum of parts[.][i], or y[i] += that; a thread an element, part after part.
 template <typename T>
-__global__ void sum_of_parts(const Acc<T>* sums, T* y, i64 parts, i64 C) {
-    for (i64 c = first_element(); c < C; c += element_step()) {
+__global__ void sum_of_parts(const Acc<T>* sums, T* y, i64 parts, i64 size, i64 accumulate) {
+    for (i64 i = first_element(); i < size; i += element_step()) {
         Acc<T> sum = 0;
-        for (i64 part = 0; part < parts; ++part) sum += sums[part * C + c];
-        y[c] = sum;
+        for (i64 part = 0; part < parts; ++part) sum += sums[part * size + i];
+        y[i] = accumulate ? y[i] + sum : sum;
     }
 }

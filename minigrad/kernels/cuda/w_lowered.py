@@ -28,10 +28,11 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
+from minigrad import dtypes
 from minigrad.kernels import geometry
 from minigrad.kernels.cuda import adjoint
 from minigrad.kernels.cuda.module import contiguous, kernel, launch_planes, window
-from minigrad.kernels.cuda.split_k import add_parts
+from minigrad.kernels.cuda.sums import sum_of_parts
 from minigrad.kernels.cuda.views import as_strided, chunks, gemm
 from minigrad.kernels.geometry import Pad, Pair
 
@@ -76,7 +77,7 @@ def conv2d_backward_weight(
 ) -> Any:
     """gw[oh] (O, KH*C*KW) = g[oh] (O, N*OW) @ low[oh*SH :][: KH].T, summed over oh."""
     O, per_group, KH, KW = w_shape
-    wide = np.result_type(x.dtype, np.float32)
+    wide = dtypes.accumulator(x.dtype)
     total = cupy.zeros((groups, O // groups, KH * per_group * KW), wide)
     for rows in _lowered_rows(x, w_shape, stride, pad, dilation, groups, g.shape[2:]):
         gr = g[rows.images, :, rows.places]
@@ -85,7 +86,7 @@ def conv2d_backward_weight(
             outputs = slice(group * (O // groups), (group + 1) * (O // groups))
             parts = cupy.empty((low.shape[0], *total.shape[1:]), wide)
             gemm(gr[:, outputs], low.swapaxes(1, 2), parts)
-            add_parts(parts, total[group])
+            sum_of_parts(parts, total[group], accumulate=True)
     total = total.reshape(O, KH, per_group, KW).transpose(0, 2, 1, 3)
     return contiguous(total.astype(x.dtype, copy=False))
 
