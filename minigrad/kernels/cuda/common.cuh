@@ -1,9 +1,10 @@
 // What every kernel file shares: scalar types, the walk over an array, and the sliding window.
 //
 // A kernel is a template over T, the type in memory (float, double, Half or Bfloat16), and computes
-// in Acc<T>: float where T has 16 bits, T itself otherwise. Arrays are C-contiguous. Every scalar argument
-// is a long long or a double, which is what CuPy makes of a Python int or float: nothing has to be
-// wrapped, and nothing can be cut in half on the way. No header is included: NVRTC alone suffices.
+// in Acc<T>: float where T has 16 bits, T itself otherwise. Arrays are C-contiguous. Every scalar
+// argument is a long long or a double, which is what CuPy makes of a Python int or float: nothing
+// has to be wrapped, and nothing can be cut in half on the way. No header is included: NVRTC alone
+// suffices.
 
 typedef long long i64;  // for what may exceed 2^31: whole arrays. Inside one plane an int will do.
 typedef unsigned char u8;

@@ -3,11 +3,11 @@
 //     pixel = rounded(sum_j down[y][j] * rounded(sum_k across[x][k] * image[first_y+j][first_x+k]))
 //     out[n][c][row][column] = (pixel / 255 - mean) / std + light
 //
-// y = top + row, x = left + column, x counted from the right where the image is mirrored. The filter
-// is Pillow's: integer weights in units of 2^-22, and a pixel is rounded to a byte after each of the
-// two passes, horizontally first. So the results are the CPU's (alexnet/transforms/batches.py) to
-// the bit. A thread computes the few rows that its pixel needs itself: at most 3 x 3 bytes where the
-// image becomes larger.
+// y = top + row, x = left + column, x counted from the right where the image is mirrored. The
+// filter is Pillow's: integer weights in units of 2^-22, and a pixel is rounded to a byte after
+// each of the two passes, horizontally first. So the results are the CPU's, to the bit
+// (alexnet/transforms/batches.py). A thread computes the few rows that its pixel needs itself: at
+// most 3 x 3 bytes where the image becomes larger.
 //
 // Which images, and how each is placed, stands in `choices`, 4 numbers for each place in the order
 // of an epoch: image, whether mirrored, top, left. `position` is where the batch begins. It lies in
@@ -60,8 +60,8 @@ __global__ void image_batch(T* out, i64* targets, const u8* images, const i64* l
     }
 }
 
-// The end of a step: the next batch begins `count` images later; its mean loss, times count, and its
-// hits are added to what was seen of the epoch. One thread; sums may be null.
+// The end of a step: the next batch begins `count` images later; the mean loss of this one, times
+// count, and its hits are added to what was seen of the epoch. One thread; sums may be null.
 template <typename T>
 __global__ void count_batch(i64* position, i64 count, double* sums, const T* loss,
                             const i64* hits) {

@@ -1,5 +1,4 @@
-// Batch normalisation (Ioffe and Szegedy 2015) of x (N, C, pixels), M = N * pixels numbers a
-// channel.
+// Batch normalisation (Ioffe and Szegedy 2015) of x (N, C, pixels): M = N*pixels numbers a channel.
 //
 //     mean = sum x / M        var = sum (x - mean)^2 / M        xhat = (x - mean) * invstd
 //     y    = w * xhat + b     gb = sum g                        gw = sum g * xhat
@@ -7,11 +6,14 @@
 //     gx   = w * invstd * g                          where mean and invstd are constants
 //
 // Statistics, w and b are Acc<T>: float32 where T has 16 bits. The sums are made in parts, as in
-// sums.cu. Of the statistics, a part has its mean and its squares around that; two parts a and b make one with
+// sums.cu. Of the statistics, a part has its mean and its squares around that; two parts a and b
+// make one (Chan, Golub and LeVeque 1979):
+//
 //     squares = squares_a + squares_b + (mean_b - mean_a)^2 * M_a * M_b / (M_a + M_b)
-// (Chan, Golub and LeVeque 1979). So that one reading of x will do, a part takes its distances from
-// its first number p: sum (x - mean)^2 = sum (x - p)^2 - (sum (x - p))^2 / M. The difference is
-// harmless, for p is as far from the mean as any x.
+//
+// So that one reading of x will do, a part takes its distances from its first number p:
+// sum (x - mean)^2 = sum (x - p)^2 - (sum (x - p))^2 / M. The difference is harmless, for p is as
+// far from the mean as any x.
 // Bytes: statistics read x; forward reads x, writes y; backward reads g and x for the sums, reads
 // both again and writes gx.
 

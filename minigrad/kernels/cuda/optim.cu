@@ -6,11 +6,11 @@
 //            p = p*shrink - rate * m / (sqrt(v) + floor),  where at step t
 //            rate = lr * sqrt(1 - beta2^t) / (1 - beta1^t),  floor = eps * sqrt(1 - beta2^t)
 //
-// Sources: minigrad/optim. `Tensors` is the list of the parameters, 64 in a launch, and travels with
-// the launch itself: nothing is copied to the GPU beforehand, and gradients may lie elsewhere at
-// every step. A block takes a chunk of a parameter, and then the one a whole grid further on.
-// What a schedule changes, and Adam's count of steps, is read from device memory, so that a captured
-// graph follows them. Where `skip` points to a number other than 0, nothing changes at all.
+// Sources: minigrad/optim. `Tensors` is the list of the parameters, 64 in a launch, and travels
+// with the launch itself: nothing is copied to the GPU beforehand, and gradients may lie elsewhere
+// at every step. A block takes a chunk of a parameter, and then the one a whole grid further on.
+// What a schedule changes, and Adam's count of steps, is read from device memory (live.py), so that
+// a captured graph follows them. Where `skip` points to a number other than 0, nothing changes.
 // Bytes: SGD reads p and g and writes p; with momentum it also reads and writes b (5 accesses of T
 // in all). Adam reads p, g, m, v and writes p, m, v (7 accesses).
 
@@ -117,9 +117,9 @@ __global__ void adam_step(Tensors all, const double* rates, const float* skip) {
     }
 }
 
-// Numbers from the host into device memory, in the order of the stream: they travel with the launch,
-// so that there is no copy to wait for and none that a later one could overtake.
-const int NUMBERS = 64;
+// Numbers from the host into device memory, in the order of the stream: they travel with the
+// launch, so that there is no copy to wait for and none that a later one could overtake.
+const int NUMBERS = 64;  // live.py says the same
 struct Numbers {
     i64 count;
     double value[NUMBERS];

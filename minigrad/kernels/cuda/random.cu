@@ -5,9 +5,10 @@
 // number at once, and the same again when the backward asks.
 //
 //     random bits of draw i = philox(counter + i, key = seed);  a draw has 4 floats or 2 doubles
-//     dropout:  y = x * kept / (1 - p),  kept = u >= p with u uniform in [0, 1);  gx = g * kept / (1 - p)
+//     dropout: y = x * kept / (1 - p),  kept = u >= p with u uniform in [0, 1)
+//              gx = g * kept / (1 - p)
 //
-// A generator is three numbers in device memory: seed, and the low and the high half of the counter.
+// A generator is three numbers in device memory: the seed, and the counter's low and high half.
 // `take_numbers` copies them for one use and moves the counter on, in the order of the stream, so
 // that each launch of a graph draws numbers of its own. What dropout keeps for its backward is this
 // copy: 24 bytes. Bytes: dropout reads x and writes y, both ways; the others write what they draw.
@@ -114,7 +115,9 @@ __global__ void random_normal(T* out, const u64* counter, i64 size) {
 template <typename T> struct alignas(4 * sizeof(T)) Four {
     T value[4];
 };
-template <typename T> __device__ bool starts_at_four(const T* x) { return (u64)x % sizeof(Four<T>) == 0; }
+template <typename T> __device__ bool starts_at_four(const T* x) {
+    return (u64)x % sizeof(Four<T>) == 0;
+}
 
 template <typename T>
 __global__ void dropout(const T* x, T* y, const u64* counter, double p, i64 size) {

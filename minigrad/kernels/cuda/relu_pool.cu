@@ -1,12 +1,13 @@
 // Bias and ReLU, and bias, ReLU and max-pooling, of what a convolution left, in one pass.
 //
 //     y = relu(x + b[c])        gx = g where y > 0, else 0        gb[c] = sum gx
-// The backward is channel_parts of sums.cu, or relu_backward where there is no bias. Bytes: forward
-// reads x, writes y; backward reads g and y, writes gx.
+//
+// The backward is channel_parts of sums.cu, or relu_backward where there is no bias.
+// Bytes: forward reads x, writes y; backward reads g and y, writes gx.
 //
 //     y = relu(max of the window of x + b[c]) = max of the window of relu(x + b[c])
-//     code = the position kh*KW + kw of the window's first maximum, DEAD (255) where relu cut it off
-//     gx = the sum of g over the windows whose code names this pixel      gb[c] = sum of g not DEAD
+//     code = the position kh*KW + kw of the window's first maximum, DEAD (255) where relu cuts it
+//     gx = the sum of g over the windows whose code names this pixel     gb[c] = sum of g not DEAD
 //
 // The bias is the same for the whole window and a ReLU keeps the order, so both can wait until the
 // window's maximum is known. The backward's gx is max_pool2d_backward of pool.cu: no pixel has the
