@@ -531,6 +531,17 @@ def test_an_integer_array_is_refused(cuda):
         cuda.max_pool2d(np.ones((1, 1, 2, 2), int), (1, 1), (1, 1), (0, 0, 0, 0), (1, 1), False)
 
 
+def test_a_plane_too_large_for_an_int_is_refused(package):
+    """Read or written: 32768 x 32769 pixels, of which a stride leaves a quarter."""
+    module, (large, small) = package.module, ((2**15, 2**15 + 1), (2**14, 2**14))
+    for side, places in ((large, small), (small, large)):
+        with pytest.raises(ValueError, match="one plane has 1073774592 pixels; the CUDA kernels"):
+            module.window((1, 1, *side), (1, 1), (2, 2), (0, 0, 0, 0), (1, 1), places)
+    module.window((1, 1, 2**15, 2**15), (1, 1), (2, 2), (0, 0, 0, 0), (1, 1), small)
+    with pytest.raises(ValueError, match="one plane has"):
+        module.launch_planes(None, 1, 2**30 + 1)
+
+
 def exports(module: types.ModuleType) -> set[str]:
     return {
         name

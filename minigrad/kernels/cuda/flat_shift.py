@@ -35,7 +35,15 @@ import numpy as np
 from minigrad import dtypes
 from minigrad.kernels import geometry
 from minigrad.kernels.cuda import adjoint
-from minigrad.kernels.cuda.module import MAX_GRID_X, MAX_GRID_Y, WARP, contiguous, kernel, struct
+from minigrad.kernels.cuda.module import (
+    MAX_GRID_X,
+    MAX_GRID_Y,
+    THREADS,
+    WARP,
+    contiguous,
+    kernel,
+    struct,
+)
 from minigrad.kernels.cuda.views import as_strided, chunks, gemm
 from minigrad.kernels.geometry import Pad, Pair
 
@@ -158,4 +166,4 @@ def _launch_tiles(function: Any, pixels: int, channels: int, *args: Any) -> None
     """Run a kernel whose blocks exchange tiles of WARP pixels by WARP channels."""
     grid = min(-(-pixels // WARP), MAX_GRID_X), min(-(-channels // WARP), MAX_GRID_Y)
     if pixels:
-        function(grid, (WARP, 8), args)
+        function(grid, (WARP, THREADS // WARP), args)

@@ -57,19 +57,20 @@ __global__ void cross_entropy(
 template <typename T>
 __global__ void cross_entropy_sums(
     const Acc<T>* rows, T* loss, Acc<T>* count, i64* hits, i64 N, i64 mean) {
-    Acc<T> loss_sum = 0, kept = 0, hit = 0;
+    Acc<T> loss_sum = 0;
+    i64 kept = 0, hit = 0;  // a float stops counting at 2^24
     for (i64 row = threadIdx.x; row < N; row += THREADS) {
         loss_sum += rows[row];
-        kept += rows[N + row];
-        hit += rows[2 * N + row];
+        kept += rows[N + row] != 0;
+        hit += rows[2 * N + row] != 0;
     }
     loss_sum = block_sum(loss_sum);
     kept = block_sum(kept);
     hit = block_sum(hit);
     if (threadIdx.x == 0) {
-        *count = mean ? kept : Acc<T>(1);
-        *loss = mean ? loss_sum / kept : loss_sum;
-        *hits = (i64)hit;
+        *count = mean ? Acc<T>(kept) : Acc<T>(1);
+        *loss = loss_sum / *count;
+        *hits = hit;
     }
 }
 

@@ -101,12 +101,17 @@ def launch_planes(function: Any, planes: int, pixels: int, *args: Any) -> None:
     Raises:
         ValueError: a plane has more pixels than a kernel's int can count.
     """
-    if pixels > MAX_PIXELS:
-        raise ValueError(f"one plane has {pixels} pixels; the CUDA kernels take {MAX_PIXELS}")
+    check_plane(pixels)
     if planes and pixels:
         width, height = block_shape(pixels)
         grid = -(-pixels // width), min(-(-planes // height), MAX_GRID_Y)
         function(grid, (width, height), args)
+
+
+def check_plane(pixels: int) -> None:
+    """Raises ValueError where a plane, read or written, has more pixels than an int can walk."""
+    if pixels > MAX_PIXELS:
+        raise ValueError(f"one plane has {pixels} pixels; the CUDA kernels take {MAX_PIXELS}")
 
 
 def block_shape(pixels: int) -> tuple[int, int]:
@@ -123,14 +128,16 @@ def struct(*values: float) -> np.ndarray:
 
 
 def window(
-    x_shape: Sequence[int],
-    kernel_size: Sequence[int],
-    stride: Sequence[int],
-    pad: Sequence[int],
-    dilation: Sequence[int],
-    places: Sequence[int],
+    x_shape: Sequence[int], kernel_size: Sequence[int], stride: Sequence[int], pad: Sequence[int],
+    dilation: Sequence[int], places: Sequence[int],
 ) -> np.ndarray:
-    """`struct Window` of common.cuh, for images (N, C, H, W) and an output (OH, OW) = places."""
+    """`struct Window` of common.cuh, for images (N, C, H, W) and an output (OH, OW) = places.
+
+    Raises:
+        ValueError: a plane of either has more pixels than a kernel's int can count.
+    """
+    check_plane(x_shape[2] * x_shape[3])
+    check_plane(places[0] * places[1])
     return struct(*x_shape[1:], *kernel_size, *stride, *pad, *dilation, *places)
 
 

@@ -33,7 +33,15 @@ import numpy as np
 from minigrad.kernels import geometry, precision
 from minigrad.kernels.cpu.winograd import cook_toom
 from minigrad.kernels.cuda import adjoint
-from minigrad.kernels.cuda.module import MAX_GRID_X, MAX_GRID_Y, WARP, contiguous, kernel, struct
+from minigrad.kernels.cuda.module import (
+    MAX_GRID_X,
+    MAX_GRID_Y,
+    WARP,
+    check_plane,
+    contiguous,
+    kernel,
+    struct,
+)
 from minigrad.kernels.cuda.views import chunks, gemm
 from minigrad.kernels.geometry import Pad, Pair
 
@@ -142,6 +150,7 @@ def _tiles(x: Any, matrix: Any, m: int, places: Pair, pad: Pad) -> Any:
 
 def _launch(name: str, x: Any, channels: int, tiles: int, *args: Any) -> None:
     """A warp takes 32 tiles, and each of a block's 8 warps a row of theirs."""
+    check_plane(x.shape[2] * x.shape[3])
     if tiles:
         grid = min(-(-tiles // WARP), MAX_GRID_X), min(channels, MAX_GRID_Y)
         kernel(name, x.dtype)(grid, (WARP, ROWS), (*args, tiles))
