@@ -6,7 +6,6 @@ of `alexnet train`, presets and all. Next: `__main__.py`, which calls them.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
@@ -15,14 +14,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from alexnet.__main__ import parser
 from alexnet.datasets import DatasetError, fashion_mnist_dir
 from bench.gpu.results import MISSING
 
@@ -30,9 +28,9 @@ ROOT = Path(__file__).parents[2]
 GRACE = 6.0  # seconds for a program that was interrupted to write down what it has
 SHOWN = 20  # failed tests by name
 PROCESSES = 6  # of the suite; they share the GPU, and compile kernels side by side
-# Flags of `alexnet train` that a run takes where they exist. PyTorch's convolutions use TF32 unless
-# told not to, and so do those runs that the goals were set for.
-WANTED = (("--graph",), ("--precision", "tf32"))
+# PyTorch's convolutions use TF32 unless told not to, and so do those runs that the goals were set
+# for.
+FLAGS = "--device", "cuda", "--graph", "--precision", "tf32"
 
 
 @dataclass(frozen=True)
@@ -120,11 +118,10 @@ def pytest() -> tuple[str, ...]:
 
 
 def training(preset: str) -> tuple[str, ...]:
-    """A run by a preset, on Fashion-MNIST or else the stand-in, with what is WANTED."""
-    known = flags_of("train")
+    """A run by a preset, on Fashion-MNIST or else the stand-in, with these FLAGS."""
     return (
-        "alexnet", "train", "--preset", preset, "--device", "cuda", "--dataset", dataset()[0],
-        "--out", "{folder}/run", *(word for flag in WANTED if flag[0] in known for word in flag),
+        "alexnet", "train", "--preset", preset, *FLAGS, "--dataset", dataset()[0],
+        "--out", "{folder}/run",
     )  # fmt: skip
 
 
@@ -137,11 +134,3 @@ def dataset() -> tuple[str, str]:
             "a stand-in drawn by code, NOT Fashion-MNIST: its accuracies cannot be held against "
             "the goals (MINIGRAD_DATA=<folder> names the real one)"
         )
-
-
-def flags_of(command: str) -> str:
-    """The help of a command of `alexnet`."""
-    text = io.StringIO()
-    with redirect_stdout(text), suppress(SystemExit):
-        parser().parse_args([command, "--help"])
-    return text.getvalue()

@@ -36,7 +36,7 @@ class Results:
         try:
             self.parts[name] = measure()
             print(line(name, self.parts[name]), flush=True)
-        except NotAvailable as why:
+        except (NotAvailable, ModuleNotFoundError) as why:
             self.miss(name, f"not available: {why}")
         except Exception as error:  # a part that was never run may fail in any way
             traceback.print_exc()

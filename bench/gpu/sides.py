@@ -1,8 +1,7 @@
 """The same precision for both engines, and how a GPU's time is taken.
 
 Nothing is left to a default: PyTorch's convolutions use TF32 unless told not to, its matrix
-products do not. Both engines have these switches under the same names. What this checkout does not
-have yet is looked up when it is wanted, and is `NotAvailable`. Next: `steps.py`.
+products do not. Both engines have these switches under the same names. Next: `steps.py`.
 """
 
 from __future__ import annotations
@@ -20,30 +19,19 @@ FP32, TF32, FP16, BF16 = "fp32", "tf32", "fp16", "bf16"
 # How far apart two engines' results may be, of the largest value. A product's operands keep 23, 10
 # and 7 bits; a network's results, after some layers, a few more or less.
 TOLERANCES = {FP32: 1e-4, TF32: 1e-2, BF16: 5e-2}
-
-
 DEVICES = {"minigrad": "cuda", "torch": "cuda"}  # where each engine computes; tests have no GPU
 
 
 class NotAvailable(Exception):
-    """This checkout or this machine cannot do it; the message says what is missing."""
+    """This machine cannot do it; the message says what is missing."""
 
 
 def pin(precision: str) -> None:
-    """Let both engines multiply float32 in TF32, or in float32 alone.
-
-    Raises:
-        NotAvailable: minigrad has no such switch, and TF32 was asked for.
-    """
-    tf32 = precision != FP32
+    """Let both engines multiply float32 in TF32, or in float32 alone."""
     torch = import_torch()
     torch.backends.cudnn.benchmark = True
-    for engine in (torch, minigrad):
-        switches: Any = getattr(engine.backends, "cuda", None)
-        if switches is not None:
-            switches.matmul.allow_tf32 = engine.backends.cudnn.allow_tf32 = tf32
-        elif tf32:
-            raise NotAvailable("minigrad.backends.cuda.matmul.allow_tf32")
+    for backends in (torch.backends, minigrad.backends):
+        backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = precision != FP32
 
 
 def device_of(engine: Any) -> str:
@@ -55,28 +43,11 @@ def casts(engine: Any, precision: str) -> Callable[[], AbstractContextManager[An
     """What a forward pass runs under: autocast, if 16 bits are asked for.
 
     Raises:
-        NotAvailable: the engine has no autocast or no bfloat16.
+        ModuleNotFoundError: minigrad's bfloat16 needs a package that is not installed.
     """
     if precision != BF16:
         return nullcontext
-    autocast: Any = part(engine, "autocast")
-    return partial(autocast, device_of(engine), dtype=part(engine, "bfloat16"))
-
-
-def part(of: Any, path: str) -> Any:
-    """`of.path`, in several steps if it has dots.
-
-    Raises:
-        NotAvailable: there is none, or it cannot be loaded.
-    """
-    found = of
-    for name in path.split("."):
-        try:
-            found = getattr(found, name)
-        except (AttributeError, ImportError) as error:
-            why = "" if isinstance(error, AttributeError) else f" ({error})"
-            raise NotAvailable(f"{of.__name__}.{path}{why}") from None
-    return found
+    return partial(engine.autocast, device_of(engine), dtype=engine.bfloat16)
 
 
 def repeated(step: Callable[[], Any], steps: int, engine: Any) -> Work:

@@ -32,18 +32,7 @@ from alexnet.twin import (
 from bench import table
 from bench.gpu import memory
 from bench.gpu.results import Results
-from bench.gpu.sides import (
-    BF16,
-    FP32,
-    TF32,
-    TOLERANCES,
-    casts,
-    device_of,
-    each,
-    part,
-    pin,
-    repeated,
-)
+from bench.gpu.sides import BF16, FP32, TF32, TOLERANCES, casts, device_of, each, pin, repeated
 from bench.networks import DEFAULT, FUSED, NETWORKS, Network, optimizers, training_step
 from bench.rows import Row
 
@@ -76,7 +65,7 @@ class Contest:
     """Both engines' copies of a network, on the GPU, in one precision, computing the same.
 
     Raises:
-        NotAvailable: the precision is missing.
+        ModuleNotFoundError: minigrad's bfloat16 needs a package that is not installed.
         Disagreement: the scores differ.
     """
 
@@ -118,7 +107,7 @@ class Contest:
     def ours(self) -> Step:
         """Our step, as a graph if that is the row."""
         step = self.step(self.sides[MINIGRAD])
-        return part(minigrad, "cuda.graph")(step, device_of(minigrad)) if self.goal.graph else step
+        return minigrad.cuda.graph(step, device_of(minigrad)) if self.goal.graph else step
 
     def theirs(self) -> Iterator[tuple[str, Step]]:
         """PyTorch's eager steps in each of its settings."""
