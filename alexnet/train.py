@@ -1,9 +1,10 @@
 """`alexnet train`: what happens in a run, in the order in which it happens.
 
 `command` reads like the run: settings, data, network, plan, epochs, pictures. The `Trainer` holds
-everything that changes on the way. It can be written down between any two steps and taken up again,
-so that a run that was interrupted ends with the same bits as one that was not: on the same machine
-with as many threads.
+everything that changes on the way, the random numbers of its device among it. It can be written
+down between any two steps and taken up again, so that a run that was interrupted ends with the same
+bits as one that was not: on the same machine with as many threads, and on the same kind of device.
+Next: `on_gpu.py`, the same steps where nobody may wait for a number.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ def scores_and_loss(
 
 
 def rng_state(device: Device) -> dict[str, Any]:
-    """What dropout on this device goes on from."""
+    """What dropout on this device goes on from: NumPy's state, or a GPU's seed and offset."""
     return minigrad.get_rng_state() if device == CPU else minigrad.cuda.get_rng_state(device)
 
 

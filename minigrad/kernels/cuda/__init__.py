@@ -1,15 +1,18 @@
 """The same kernels as in `kernels.cpu`, on a GPU: CuPy, cuBLAS, and our `.cu` files.
 
 This package is imported when the first CuPy array arrives, and not before. It is meant to be read
-beside `kernels/cpu`: `cublas.py` and `matmul.py`, `module.py` (how the sources become kernels),
-`common.cuh`, `columns.cu` and `im2col.py`, then the others. No kernel uses atomics: every sum is
-gathered in a fixed order.
+beside `kernels/cpu`: `module.py` (how the sources become kernels), `common.cuh`, then the kernels,
+each `.cu` with its formula and its bytes beside the `.py` that launches it; `cublas.py` and
+`matmul.py`; `conv.py`, which names six ways to convolve. What only a GPU has: `one_pass.py`
+(several operations as one), `images.py` (batches out of bytes), `capture.py` and `live.py` (what a
+recorded step needs). No kernel uses atomics: every sum is gathered in a fixed order.
 
 How it was checked: nobody has run it on a GPU yet. The sources are compiled for three generations
-of GPUs without register spills, and the same sources, with the Python around them, run on the CPU
-under a C++ shim, with stand-ins for CuPy and cuBLAS, and are compared with `kernels/reference`
-(tests/kernels/test_cuda_sources.py). That checks indices, arguments and barriers. It cannot check
-CuPy and cuBLAS themselves, races between warps, what the GPU does with memory, or speed.
+of GPUs without register spills. The same sources run on the CPU under a C++ shim, and the Python
+around them on a double of CuPy that is a device of its own: kernels are compared with
+`kernels/reference`, and operations, networks, graphs and the training program with the CPU's
+(tests/kernels/cuda_double.py). That checks indices, arguments, barriers, and that no step waits. It
+cannot check CuPy and cuBLAS themselves, races between warps, what a GPU does with memory, or speed.
 """
 
 from minigrad.kernels.cuda.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
