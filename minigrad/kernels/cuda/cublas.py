@@ -47,7 +47,8 @@ def gemm(a: Any, b: Any, out: Any, accumulate: bool = False, tf32: bool = False)
     where theirs has 16 bits. The sums are float32, or float64 for float64. `tf32` rounds float32
     operands to 10 bits of mantissa, for tensor cores.
 
-    The first product of a thread, and the first on a stream, allocate: run one before a capture.
+    The first product of a thread makes cuBLAS's handle: run one before a capture. The first on a
+    stream takes its workspace from CuPy's allocator, which a capture permits.
 
     Raises:
         ValueError: shapes do not fit, or a view's strides are not such; says which view and why.
