@@ -1,8 +1,8 @@
 """The CUDA sources as one module: compiled when the first kernel is wanted, once a device.
 
 All files are joined into one source text. (CuPy's cache on disk knows a program by its text, and
-would not see a change inside an `#include`.) `launch_planes` and `launch` choose the grid; the
-loops in the kernels stride by it, so that any grid is right. Read `common.cuh` next.
+would not see a change inside an `#include`.) `launch`, `launch_rows` and `launch_planes` choose the
+grid; the loops in the kernels stride by it, so that any grid is right. Read `common.cuh` next.
 """
 
 from __future__ import annotations
@@ -90,6 +90,14 @@ def launch(function: Any, size: int, *args: Any) -> None:
     """Run `function` on a flat array of `size` elements, a thread each."""
     if size:
         function((min(-(-size // THREADS), MAX_GRID_X),), (THREADS,), args)
+
+
+def launch_rows(function: Any, rows: int, *args: Any) -> None:
+    """Run `function` on `rows` rows of numbers, a warp each."""
+    if rows:
+        rows_a_block = THREADS // WARP
+        grid = min(-(-rows // rows_a_block), MAX_GRID_X)
+        function((grid,), (WARP, rows_a_block), args)
 
 
 def launch_planes(function: Any, planes: int, pixels: int, *args: Any) -> None:

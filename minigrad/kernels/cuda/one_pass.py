@@ -16,13 +16,12 @@ import numpy as np
 from minigrad import dtypes
 from minigrad.kernels import geometry
 from minigrad.kernels.cuda.module import (
-    MAX_GRID_X,
     THREADS,
-    WARP,
     contiguous,
     kernel,
     launch,
     launch_planes,
+    launch_rows,
     window,
 )
 from minigrad.kernels.cuda.pool import max_pool2d_backward
@@ -43,17 +42,12 @@ def cross_entropy(
     wide = dtypes.accumulator(x.dtype)
     unit = cupy.empty(x.shape, x.dtype) if need_gradient else None
     rows, count, loss = cupy.empty((3, n), wide), cupy.empty((), wide), cupy.empty((), x.dtype)
-    hits, rows_a_block = cupy.empty((), np.int64), THREADS // WARP
-    if n:
-        target = contiguous(target.astype(np.int64, copy=False))
-        grid = min(-(-n // rows_a_block), MAX_GRID_X)
-        kernel("cross_entropy", x.dtype)(
-            (grid,), (WARP, rows_a_block),
-            (contiguous(x), target, unit, rows, n, classes, ignore_index),
-        )  # fmt: skip
+    hits, target = cupy.empty((), np.int64), contiguous(target.astype(np.int64, copy=False))
+    arrays = contiguous(x), target, unit, rows
+    launch_rows(kernel("cross_entropy", x.dtype), n, *arrays, n, classes, ignore_index)
     kernel("cross_entropy_sums", x.dtype)(
         (1,), (THREADS,), (rows, loss, count, hits, n, int(mean))
-    )  # fmt: skip
+    )
     return loss, hits, unit, count
 
 
