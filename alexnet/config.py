@@ -31,8 +31,8 @@ class Config:
     The defaults: `alexnet_small`, two thirds of Fashion-MNIST, three epochs. limit_train None is
     the whole training set; resize None leaves images as they are; lr is the highest learning rate
     that the schedule reaches; crop_from and ten_crop are explained in `batches.py`, init "paper" in
-    `paper.py`, lighting (its deviation) in `crops.py`, precision in
-    `precision.py`, graph in `on_gpu.py`.
+    `paper.py`, lighting (its deviation) in `crops.py`, precision in `precision.py`, graph in
+    `on_gpu.py`.
     """
 
     preset: str | None = None
@@ -109,9 +109,8 @@ class Config:
 
 FULL: dict[str, Any] = {"limit_train": None, "epochs": 30, "augment": True, "weight_decay": 1e-3}
 LARGE: dict[str, Any] = {"lr": 0.01}  # for networks that were made for 224 x 224
-ADAM_SMALLER = (
-    50  # Adam's steps do not shrink with the gradient: its learning rate must be that much less
-)
+# Adam's steps do not shrink with the gradient: its learning rate must be that much less.
+ADAM_SMALLER = 50
 
 
 FREEZING = ("backbone", "none")

@@ -4,7 +4,8 @@ float16 ends at 6e-8, and half of a network's gradients may be smaller. The loss
 scale, and so is every gradient, until `step` divides them again. The right scale is found as one
 goes: a scale too large makes some gradient infinite, that step is skipped, and the scale falls; if
 none was for long, it rises. Scale, count and what was found lie on the device of the loss, and are
-changed there by kernels (`kernels/cpu/optim.py`): nobody waits for the GPU to read them.
+changed there by kernels (`kernels/cpu/optim.py`, `kernels/cuda/amp.cu`): nobody waits for a GPU to
+read them.
 """
 
 from __future__ import annotations

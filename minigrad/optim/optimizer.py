@@ -28,7 +28,6 @@ class Optimizer:
             the options they are updated with ("lr", "weight_decay", ...).
         state: for each parameter what the optimizer remembers about it: arrays of the parameter's
             shape on its device, and numbers.
-
         skip: a number on the parameters' device (float32, shape ()), or None: a step changes
             nothing where it is not 0. So a gradient that is not finite need not be waited for.
 

@@ -1,6 +1,7 @@
 """Stochastic gradient descent with momentum: the optimizer that AlexNet was trained with.
 
-The arithmetic is one call into a kernel (`kernels/cpu/optim.py`); the formula is in the docstring.
+The arithmetic is one call into a kernel for all parameters (`kernels/cpu/optim.py`, and `optim.cu`
+on a GPU); the formula is in the docstring.
 """
 
 from __future__ import annotations

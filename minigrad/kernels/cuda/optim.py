@@ -1,5 +1,5 @@
-"""One step of an optimizer over all parameters. The kernels, with the formulas, stand in
-`optim.cu`.
+"""One step of an optimizer over all parameters, and the scale of a loss. The kernels, with the
+formulas, stand in `optim.cu` and `amp.cu`.
 
 The options of the groups and Adam's counts of steps lie in device memory (`live.py`), so that a
 captured graph follows a schedule and counts on.
