@@ -5,16 +5,15 @@ On the stand-in for a GPU, and so on very few images.
 
 from __future__ import annotations
 
-import json
 import re
 
 import numpy as np
 import pytest
 
-from alexnet import checkpoint, datasets, drawn, on_gpu, report, train
+from alexnet import checkpoint, datasets, drawn, on_gpu, report
 from alexnet.__main__ import main
-from alexnet.interrupt import Stopped
 from minigrad.cuda import graphs
+from tests.alexnet.test_train import metrics, stop_after
 
 FLAGS = ["--epochs", "2", "--batch-size", "2", "--lr", "0.01", "--augment"]
 LENET = [*FLAGS, "--model", "lenet5"]
@@ -39,10 +38,7 @@ def alexnet_train(tmp_path, monkeypatch):
         folder = tmp_path / flags[-1]
         if code:
             return None
-        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        for row in rows:
-            del row["seconds"], row["images_per_second"]
-        return rows, checkpoint.sha256(folder / "last.safetensors")
+        return metrics(folder), checkpoint.sha256(folder / "last.safetensors")
 
     return run
 
@@ -86,23 +82,8 @@ def test_the_gpu_computes_what_the_cpu_does(alexnet_train, no_step_waits, monkey
 
 def test_a_run_stops_between_steps_and_goes_on(alexnet_train, gpu, monkeypatch, capsys):
     straight = alexnet_train(*LENET, "--device", "cuda", "--out", "straight")
-
-    class Impatient:
-        count = 0
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            pass
-
-        def check(self):
-            self.count += 1
-            if self.count == 2:
-                raise Stopped
-
     with monkeypatch.context() as patch:
-        patch.setattr(train, "Interruption", Impatient)
+        stop_after(patch, 2)
         alexnet_train(*LENET, "--device", "cuda", "--out", "stopped", code=130)
     assert alexnet_train("--resume", "stopped") == straight
     assert "going on with stopped in epoch 1 after 2 steps" in capsys.readouterr().out
