@@ -19,7 +19,6 @@ from alexnet.console import Progress
 from alexnet.interrupt import Interruption, Stopped
 from alexnet.resident import Resident, choices_of_epoch
 from minigrad import Tensor
-from minigrad.nn.functional.loss import cross_entropy_and_hits
 
 if TYPE_CHECKING:
     from alexnet.train import Trainer
@@ -39,17 +38,10 @@ class OnGpu:
 
     def learn(self, count: int) -> Tensor:
         """A step on the next `count` images; returns the loss."""
-        hits: list[Tensor] = []  # of the network's scores, then of classifiers halfway
-
-        def cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
-            loss, right = cross_entropy_and_hits(scores, targets)
-            hits.append(right)
-            return loss
-
-        _, loss = self.trainer.forward(*self.images.batch(count), cross_entropy)
+        loss, hits = self.trainer.forward(*self.images.batch(count))
         self.trainer.update(loss)
         with minigrad.no_grad():
-            self.images.count(count, self.sums, loss, hits[0])
+            self.images.count(count, self.sums, loss, hits)
         return loss
 
     def epoch(self, progress: Progress, interruption: Interruption) -> None:
