@@ -571,3 +571,11 @@ def test_every_kernel_is_compiled_and_none_is_atomic(package):
     assert "atomic" not in code
     folder = Path(package.__file__).parent
     assert {path.name for path in folder.glob("*.cu*")} == set(module.FILES)
+
+
+def test_every_file_opens_with_its_formula_and_its_bytes(package):
+    for path in Path(package.__file__).parent.glob("*.cu*"):
+        text = path.read_text()
+        assert max(map(len, text.splitlines())) <= 100, path.name
+        head = re.match(r"(//.*\n)+", text)[0]
+        assert path.suffix == ".cuh" or ("\n//     " in head and "Bytes" in head), path.name

@@ -1,4 +1,6 @@
-// gx[position] += g, where positions repeat: the adjoint of indexing with an integer array.
+// The adjoint of indexing with an integer array, in which positions repeat.
+//
+//     gx[p] += the sum of g[j] over all j with index[j] = p
 //
 // The positions come sorted, `order` says where each came from. The thread at the start of a run of
 // equal positions adds up the whole run, in the order in which the entries stood in the index; all

@@ -1,5 +1,7 @@
-// Sums over all but the channels: y[c] = sum over n and pixels of x[n, c, pixel], the gradient of
-// every bias, of convolutions (N, C, pixels) and of linear layers (N, C).
+// Sums over all but the channels, the gradient of every bias: of convolutions (N, C, pixels) and of
+// linear layers (N, C).
+//
+//     y[c] = sum over n and pixels of x[n, c, pixel]
 //
 // There are more blocks than channels, or most of a GPU would wait for a few: the images are dealt
 // out to `parts` blocks a channel, each of which adds up its own, threads first and then pairwise;
