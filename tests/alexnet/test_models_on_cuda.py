@@ -19,6 +19,7 @@ from alexnet.train import scores_and_loss
 from minigrad import nn, optim
 from tests.alexnet.test_models import image_shape
 from tests.alexnet.twins import eighth, narrowed
+from tests.conftest import no_waiting, on_cuda
 
 # The lighter ones: convolutions of every size, groups, LRN, batch normalisation, branches, skips.
 # The double takes too long for the others, which are more of the same; a GPU has them all.
@@ -28,7 +29,6 @@ NAMES = (
 ) if not mg.cuda.is_available() else tuple(models.MODELS)  # fmt: skip
 # Two images leave the last layers two numbers to normalise, which magnifies the last digit.
 DEEP = ("resnet34", "resnet50", "resnet101", "resnet152")
-on_cuda = pytest.mark.parametrize("device", ["cuda"], indirect=True)
 
 
 def after_steps(name, device, dtype):
@@ -45,8 +45,7 @@ def after_steps(name, device, dtype):
     shape, count = ((4, 3, 64, 64), 1) if name in DEEP else ((2, *image_shape(name)), 2)
     x = mg.tensor(rng.standard_normal(shape), dtype=dtype, device=device)
     y = mg.tensor(np.arange(len(x)), device=device)
-    cupy = mg.backend.array_module(x.array)
-    with getattr(cupy, "no_waiting", nullcontext)():  # which only the double knows how to forbid
+    with nullcontext() if device == "cpu" else no_waiting():
         for _ in range(count):
             steps.zero_grad()
             _, loss = scores_and_loss(model(x), y)
