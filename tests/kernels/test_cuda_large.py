@@ -83,6 +83,12 @@ def adam_step(a: Arrays) -> Any:
     return p, m, v
 
 
+def unscale(a: Arrays) -> Any:
+    g, found = a(FLAT), a.gpu.zeros((), "float32")
+    a.cuda.unscale([g], a.gpu.asarray(np.float32(2)), found)
+    return g
+
+
 def image_batch(a: Arrays) -> Any:
     images = a(IMAGES, "uint8")
     chosen = a.gpu.asarray(np.array([[len(images) - 1, 0, 0, 0]], np.int32))
@@ -147,6 +153,7 @@ CASES: dict[str, Callable[[Arrays], Any]] = {
     "random_integers": lambda a: a.generator(2).integers(0, 1000, a.shape(FLAT)),
     "dropout": lambda a: a.cuda.dropout(a(FLAT), 0.5, a.generator(4))[0],
     "sgd_step": sgd_step, "adam_step": adam_step, "add_sorted": add_sorted,
+    "unscale": unscale,
     "image_batch": image_batch,
     "space_to_depth": lambda a: blocks_of_pixels(a, "space_to_depth"),
     "depth_to_space": lambda a: blocks_of_pixels(a, "depth_to_space"),
@@ -155,9 +162,9 @@ RUN_BY_OTHERS = {"batch_norm_parts", "batch_norm_backward_parts", "sum_of_parts"
 # What these work on is a number a parameter, a row of scores, or what one launch can carry; or it
 # is a chunk of images, which fits in WORK_BYTES.
 SMALL = {
-    "adam_rates", "write_numbers", "seed_numbers", "take_numbers", "cross_entropy_sums",
-    "count_batch", "sum_parts", "lower_width", "to_pixels", "from_pixels", "winograd_tiles",
-    "winograd_maps",
+    "adam_rates", "update_scale", "write_numbers", "seed_numbers", "take_numbers",
+    "cross_entropy_sums", "count_batch", "sum_parts", "lower_width", "to_pixels", "from_pixels",
+    "winograd_tiles", "winograd_maps",
 }  # fmt: skip
 
 
