@@ -92,12 +92,14 @@ class Config:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The settings in a config.json, which may hold more than these.
+        """The settings in a config.json, which may hold more than these. Those of ADDED may be
+        missing: a run that was begun before there was a choice is one of the default.
 
         Raises:
-            InputError: one is missing.
+            InputError: another one is missing.
         """
         names = cls().to_json()
+        values = {name: names[name] for name in ADDED if name in names} | dict(values)
         missing = [name for name in names if name not in values]
         if missing:
             raise InputError(f"config.json lacks {', '.join(missing)}: it is of another version")
@@ -107,6 +109,7 @@ class Config:
         return asdict(self)
 
 
+ADDED = ("precision", "graph")  # settings that runs have not always had
 FULL: dict[str, Any] = {"limit_train": None, "epochs": 30, "augment": True, "weight_decay": 1e-3}
 LARGE: dict[str, Any] = {"lr": 0.01}  # for networks that were made for 224 x 224
 # Adam's steps do not shrink with the gradient: its learning rate must be that much less.

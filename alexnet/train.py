@@ -430,7 +430,7 @@ class Trainer:
         self.epoch, self.step, self.rows = state["epoch"], state["step"], state["rows"]
         self.sums = Sums(**state["sums"])
         self.schedule.load_state_dict(state["schedule"])
-        self.precision.scaler.load_state_dict(state["scaler"])
+        self.precision.scaler.load_state_dict(state.get("scaler", {}))  # older runs have none
         if not set_rng_state(state["rng"], self.device):
             self.seed(self.step)
         say(f"going on with {self.run} in epoch {self.epoch} after {self.step} steps")

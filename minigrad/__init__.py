@@ -14,7 +14,9 @@ import sys
 
 from minigrad.tensor import Size, Tensor  # isort: skip
 from minigrad import accelerator, amp, autograd, backends, cuda, nn, optim, utils
-from minigrad.amp import autocast, get_autocast_dtype, is_autocast_available, is_autocast_enabled
+from minigrad.amp import (
+    GradScaler, autocast, get_autocast_dtype, is_autocast_available, is_autocast_enabled,
+)
 from minigrad.autograd import (
     Function, detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled,
 )
@@ -54,10 +56,10 @@ device, inference_mode = Device, no_grad
 __version__ = "0.1.0"
 
 __all__ = [
-    "Device", "Function", "Generator", "Size", "Tensor", "abs", "accelerator", "add", "addmm",
-    "all", "allclose", "amax", "amin", "amp", "any", "arange", "argmax", "argmin", "argsort",
-    "as_tensor", "autocast", "autograd", "avg_pool1d", "backends", "bmm", "bool", "broadcast_to",
-    "cat", "ceil", "celu", "chunk", "clamp", "clip", "clone", "conv1d", "conv2d",
+    "Device", "Function", "Generator", "GradScaler", "Size", "Tensor", "abs", "accelerator", "add",
+    "addmm", "all", "allclose", "amax", "amin", "amp", "any", "arange", "argmax", "argmin",
+    "argsort", "as_tensor", "autocast", "autograd", "avg_pool1d", "backends", "bmm", "bool",
+    "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp", "clip", "clone", "conv1d", "conv2d",
     "conv_transpose1d", "conv_transpose2d", "cos", "cuda", "cumsum", "detect_anomaly", "device",
     "div", "double", "einsum", "empty", "empty_cache", "enable_grad", "eq", "equal", "exp", "eye",
     "flatten", "flip", "float", "float16", "float32", "float64", "floor", "floor_divide",

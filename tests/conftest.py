@@ -9,18 +9,21 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import autograd
+from minigrad import autograd, backend
 from tests.kernels.cuda_double import cuda, gpu, installed, libcublas, library, package  # noqa: F401
 
 # Where an array can really be allocated. The op table runs on these, and on the double of a GPU in
 # tests/kernels/test_cuda_ops.py.
 DEVICES = ["cpu", "cuda"] if mg.cuda.is_available() else ["cpu"]
+# A test of a GPU alone, or of its double where there is none.
+on_cuda = pytest.mark.parametrize("device", ["cuda"], indirect=True)
 
 
 @pytest.hookimpl(trylast=True)
@@ -44,6 +47,11 @@ def device(request: pytest.FixtureRequest) -> str:
     if request.param not in DEVICES:
         request.getfixturevalue("gpu")
     return request.param
+
+
+def no_waiting() -> AbstractContextManager[Any]:
+    """Inside, what would wait for the GPU raises an error. Only the double can tell."""
+    return getattr(backend.cupy(), "no_waiting", nullcontext)()
 
 
 @pytest.fixture(autouse=True)

@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     planned = {stage.name: stage for stage in stages()}
     options = _parser(list(planned)).parse_args(arguments)
     if problem := backend.cuda_problem():
+        problem = problem.removesuffix(f", {diagnose.CPU}")
         print(f"bench/gpu.sh needs a GPU, and none can be used: {problem}", file=sys.stderr)
         return 1
     try:

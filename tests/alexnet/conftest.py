@@ -11,8 +11,8 @@ from tests.conftest import DEVICES
 @pytest.fixture(autouse=True)
 def auto_is_the_cpu(request, monkeypatch):
     """Also where there is a GPU: what commands write is compared to the bit. Tests of a GPU's own
-    take the fixture `gpu`, which is its double."""
-    if "cuda" in DEVICES and "gpu" not in request.fixturenames:
+    take the fixture `gpu`, which is its double, or `device`."""
+    if "cuda" in DEVICES and not {"gpu", "device"} & set(request.fixturenames):
         monkeypatch.setattr(backend, "_cuda_problem", "the commands' tests are for the CPU")
 
 

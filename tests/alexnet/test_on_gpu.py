@@ -1,6 +1,6 @@
 """`alexnet train` on a GPU: what the CPU computes, without a wait in any step, as a graph or not.
 
-On the stand-in for a GPU, and so on very few images.
+On a GPU, or on the stand-in for one, and so on very few images.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from alexnet import checkpoint, datasets, drawn, on_gpu, report
 from alexnet.__main__ import main
 from minigrad.cuda import graphs
 from tests.alexnet.test_train import metrics, stop_after
+from tests.conftest import no_waiting, on_cuda
 
 FLAGS = ["--epochs", "2", "--batch-size", "2", "--lr", "0.01", "--augment"]
 LENET = [*FLAGS, "--model", "lenet5"]
@@ -44,17 +45,18 @@ def alexnet_train(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def no_step_waits(gpu, monkeypatch):
+def no_step_waits(device, monkeypatch):
     """A step that looks at a number of the GPU fails."""
     learn = on_gpu.OnGpu.learn
 
     def guarded(self, count):
-        with gpu.no_waiting():
+        with no_waiting():
             return learn(self, count)
 
     monkeypatch.setattr(on_gpu.OnGpu, "learn", guarded)
 
 
+@on_cuda
 def test_a_graph_changes_no_bit(alexnet_train, no_step_waits, monkeypatch, capsys):
     """AlexNet with its dropout, a rate that changes each step, a short last batch, two epochs."""
     launched = []
@@ -70,6 +72,7 @@ def test_a_graph_changes_no_bit(alexnet_train, no_step_waits, monkeypatch, capsy
     assert graph == plain
 
 
+@on_cuda
 def test_the_gpu_computes_what_the_cpu_does(alexnet_train, no_step_waits, monkeypatch):
     """Also where the sums are read in between."""
     here, _ = alexnet_train(*LENET, "--device", "cpu", "--out", "cpu")
@@ -80,7 +83,8 @@ def test_the_gpu_computes_what_the_cpu_does(alexnet_train, no_step_waits, monkey
     assert alexnet_train(*LENET, "--device", "cuda", "--out", "read") == (there, digest)
 
 
-def test_a_run_stops_between_steps_and_goes_on(alexnet_train, gpu, monkeypatch, capsys):
+@on_cuda
+def test_a_run_stops_between_steps_and_goes_on(alexnet_train, device, monkeypatch, capsys):
     straight = alexnet_train(*LENET, "--device", "cuda", "--out", "straight")
     with monkeypatch.context() as patch:
         stop_after(patch, 2)
@@ -89,7 +93,8 @@ def test_a_run_stops_between_steps_and_goes_on(alexnet_train, gpu, monkeypatch, 
     assert "going on with stopped in epoch 1 after 2 steps" in capsys.readouterr().out
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(alexnet_train, gpu, capsys):
+@on_cuda
+def test_a_loss_that_is_not_finite_stops_the_run(alexnet_train, device, capsys):
     flags = (*LENET, "--lr", "1e30", "--schedule", "constant", "--device", "cuda", "--out", "run")
     alexnet_train(*flags, code=1)
     error = capsys.readouterr().err

@@ -245,6 +245,29 @@ def test_another_number_of_threads_is_mentioned(alexnet_train, tmp_path, monkeyp
     assert f"threads instead of {config['threads']}: the last bits" in capsys.readouterr().out
 
 
+def test_a_run_of_before_there_were_precisions_and_graphs(
+    alexnet_train, tmp_path, monkeypatch, capsys
+):
+    """It was in float32, without a graph, and goes on so; what else is missing is an error."""
+    assert alexnet_train(*FLAGS, "--out", "straight") == 0
+    with monkeypatch.context() as patch:
+        stop_after(patch, 8)
+        assert alexnet_train(*FLAGS, "--out", "old") == 130
+    path, snapshot = (tmp_path / "old" / name for name in ("config.json", "resume.safetensors"))
+    config, (arrays, about) = json.loads(path.read_text()), checkpoint.read(snapshot)
+    del config["precision"], config["graph"], about["scaler"]
+    checkpoint.write(snapshot, arrays, about)
+    path.write_text(json.dumps(config))
+    assert alexnet_train("--resume", "old") == 0
+    runs = [tmp_path / name / "last.safetensors" for name in ("straight", "old")]
+    assert len({checkpoint.sha256(run) for run in runs}) == 1
+    assert main(["evaluate", "old"]) == 0
+    del config["seed"]
+    path.write_text(json.dumps(config))
+    assert alexnet_train("--resume", "old") == 2
+    assert "config.json lacks seed: it is of another version" in capsys.readouterr().err
+
+
 def test_what_cannot_be_resumed(alexnet_train, tmp_path, capsys):
     assert alexnet_train(*FLAGS, "--epochs", 1, "--out", "run") == 0
     (tmp_path / "empty").mkdir()

@@ -273,6 +273,8 @@ def test_the_suites_report(tmp_path):
 
 
 def test_the_gpus_tests_come_first_and_know_how_many_they_are(monkeypatch):
+    """Where there is a GPU: its double computes on the CPU, and comes in the usual order."""
+
     def item(**params):
         callspec = types.SimpleNamespace(params=params)
         return types.SimpleNamespace(callspec=callspec, user_properties=[])
@@ -280,8 +282,9 @@ def test_the_gpus_tests_come_first_and_know_how_many_they_are(monkeypatch):
     plain = types.SimpleNamespace(user_properties=[])
     cpu, gpu, other = item(device="cpu"), item(device="cuda", x=1), item(device="cuda", x=2)
     items = [plain, cpu, gpu, other]
+    monkeypatch.setattr(conftest, "DEVICES", ["cpu"])
     conftest.pytest_collection_modifyitems(items)
-    assert items == [plain, cpu, gpu, other]  # without a GPU they run on its double
+    assert items == [plain, cpu, gpu, other] and gpu.user_properties == []
     monkeypatch.setattr(conftest, "DEVICES", ["cpu", "cuda"])
     conftest.pytest_collection_modifyitems(items)
     assert items == [gpu, other, plain, cpu]

@@ -1,7 +1,8 @@
 """A graphed step does what the step does, call by call and bit by bit.
 
-On the stand-in for a GPU (`tests/kernels/cuda_double.py`), whose streams record: while a step is
-captured nothing happens, and a launch repeats what was recorded with what lies in the same memory.
+On a GPU, or on the stand-in for one (`tests/kernels/cuda_double.py`), whose streams record: while a
+step is captured nothing happens, and a launch repeats what was recorded with what lies in the same
+memory. What looks into the stand-in (the fixture `gpu`) takes it everywhere.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from minigrad import backend, nn, optim
 from minigrad.backend import CPU
 from minigrad.cuda import graphs
 from minigrad.nn import functional as F
+from tests.conftest import no_waiting, on_cuda
 
 BATCHES = [np.random.default_rng(i).standard_normal((4, 2, 6, 6), "float32") for i in range(8)]
 
@@ -89,6 +91,7 @@ def test_a_graph_does_what_the_step_does(gpu, zero):
     assert len(set(launched)) == 1
 
 
+@on_cuda
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -96,7 +99,7 @@ def test_a_graph_does_what_the_step_does(gpu, zero):
         (optim.Adam, {"lr": 0.1}), (optim.AdamW, {"lr": 0.1}),
     ],
 )  # fmt: skip
-def test_a_graph_follows_the_schedule_and_what_was_loaded(gpu, kind, options):
+def test_a_graph_follows_the_schedule_and_what_was_loaded(device, kind, options):
     """The rate of each step, the count of steps, and a state that comes in between."""
     both = eager, graphed = Training(kind=kind, **options), Training(kind=kind, **options)
     schedules = [optim.lr_scheduler.ExponentialLR(t.optimizer, 0.7) for t in both]
@@ -118,7 +121,8 @@ def test_a_graph_follows_the_schedule_and_what_was_loaded(gpu, kind, options):
             np.testing.assert_array_equal(backend.to_device(mine[name], CPU), value.get())
 
 
-def test_each_shape_has_its_graph_up_to_a_number(gpu, monkeypatch):
+@on_cuda
+def test_each_shape_has_its_graph_up_to_a_number(device, monkeypatch):
     monkeypatch.setattr(graphs, "MOST", 2)
     eager, graphed = Training(), Training()
     step = mg.cuda.graph(graphed.step)
@@ -140,7 +144,8 @@ def test_each_shape_has_its_graph_up_to_a_number(gpu, monkeypatch):
     assert not step.recordings
 
 
-def test_gradients_add_up_over_calls(gpu):
+@on_cuda
+def test_gradients_add_up_over_calls(device):
     """Where the step leaves its gradients, and somebody else takes them once in a while: the first
     of a sum is another graph than the others."""
     eager, graphed = Training("outside"), Training("outside")
@@ -158,7 +163,8 @@ def test_gradients_add_up_over_calls(gpu):
     assert len(step.recordings) == 2
 
 
-def test_a_parameter_with_another_array_is_noticed(gpu):
+@on_cuda
+def test_a_parameter_with_another_array_is_noticed(device):
     eager, graphed = Training(), Training()
     step = mg.cuda.graph(graphed.step)
     for i, batch in enumerate(BATCHES):
@@ -169,7 +175,8 @@ def test_a_parameter_with_another_array_is_noticed(gpu):
     same(graphed, eager)
 
 
-def test_a_backward_that_saved_what_a_launch_changed_is_refused(gpu):
+@on_cuda
+def test_a_backward_that_saved_what_a_launch_changed_is_refused(device):
     training = Training()
     step = mg.cuda.graph(training.step)
     for batch in BATCHES[:4]:
@@ -179,7 +186,8 @@ def test_a_backward_that_saved_what_a_launch_changed_is_refused(gpu):
             loss.backward()
 
 
-def test_inputs_may_be_anywhere_and_outputs_are_overwritten(gpu):
+@on_cuda
+def test_inputs_may_be_anywhere_and_outputs_are_overwritten(device):
     net = nn.BatchNorm1d(2, affine=False).to("cuda").eval()
     step = mg.cuda.graph(lambda x, scale, y: (net(x) * scale + y, [scale]))
     inputs = [np.full((2, 2), i, "float32") for i in range(5)]
@@ -194,7 +202,8 @@ def test_inputs_may_be_anywhere_and_outputs_are_overwritten(gpu):
     np.testing.assert_array_equal(results[2][0].cpu().numpy(), results[3][1])
 
 
-def test_without_history_there_is_another_graph(gpu):
+@on_cuda
+def test_without_history_there_is_another_graph(device):
     net = nn.BatchNorm1d(2).to("cuda").eval()
     step = mg.cuda.graph(lambda x: net(x).sum())
     for _ in range(4):
@@ -236,7 +245,8 @@ class Counted:
         self.advance()
 
 
-def test_numbers_in_device_memory_go_on_from_launch_to_launch(gpu):
+@on_cuda
+def test_numbers_in_device_memory_go_on_from_launch_to_launch(device):
     number, x = Counted(), mg.ones(1, device="cuda")
     step = mg.cuda.graph(lambda: x * number())
     assert [step().item() for _ in range(6)] == [1, 2, 3, 4, 5, 6]
@@ -245,7 +255,8 @@ def test_numbers_in_device_memory_go_on_from_launch_to_launch(gpu):
     assert len(step.recordings) == 1
 
 
-def test_dropout_draws_anew_at_each_launch(gpu):
+@on_cuda
+def test_dropout_draws_anew_at_each_launch(device):
     """What the step would draw, also when somebody seeds in between."""
     x = mg.ones(64, device="cuda")
     step = mg.cuda.graph(lambda: F.dropout(x, 0.5) + F.dropout(x, 0.5))
@@ -255,7 +266,7 @@ def test_dropout_draws_anew_at_each_launch(gpu):
         for i in range(6):
             if i == 4:
                 mg.manual_seed(2)
-            with gpu.no_waiting():
+            with no_waiting():
                 y = draw()
             results.append(y.cpu().numpy())
     assert len({y.tobytes() for y in found}) == 6
@@ -365,7 +376,8 @@ def test_what_breaks_a_capture_is_one_error(gpu, step, what):
     assert training.step(x)["loss"].item() > 0
 
 
-def test_inputs_are_tensors_or_values(gpu):
+@on_cuda
+def test_inputs_are_tensors_or_values(device):
     step = mg.cuda.graph(lambda x: x)
     with pytest.raises(TypeError, match=r"\[cuda.graph\] an input is a list: tensors, arrays and"):
         step([1, 2])

@@ -164,9 +164,14 @@ extern "C" bool launch(const char* name, unsigned gx, unsigned gy, unsigned bx, 
     blockDim = {bx, by, 1};
     const auto& call = kernels.at(name).call;
     body = [&] { call(args); };
-    bool all = (unsigned long long)gx * gy <= most_blocks;
-    for (blockIdx.y = all ? 0 : gy - 1; blockIdx.y < gy; ++blockIdx.y)
-        for (blockIdx.x = all ? 0 : gx - 1; blockIdx.x < gx; ++blockIdx.x)
-            if (!run_block(bx * by, (blockIdx.x + blockIdx.y) % 2)) return false;
+    unsigned long long blocks = (unsigned long long)gx * gy;
+    bool all = blocks <= most_blocks;
+    static bool down = false;  // grids run upwards and downwards in turn: the order must not matter
+    down = !down && all;
+    for (unsigned long long i = all ? 0 : blocks - 1; i < blocks; ++i) {
+        unsigned long long block = down ? blocks - 1 - i : i;
+        blockIdx = {(unsigned)(block % gx), (unsigned)(block / gx), 0};
+        if (!run_block(bx * by, (blockIdx.x + blockIdx.y) % 2)) return false;
+    }
     return true;
 }

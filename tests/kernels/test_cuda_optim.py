@@ -46,3 +46,26 @@ def test_a_captured_step_follows_the_schedule(gpu, kind):
             for action in actions:
                 action()
     assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW])
+def test_a_skipped_step_changes_nothing(gpu, kind):
+    """No weight, no moment, and not the count of steps; `skip` is a number on the GPU."""
+    ps = [nn.Parameter(p.detach()) for p in parameters()]
+    optimizer = kind(ps, 0.1, momentum=0.9) if kind is optim.SGD else kind(ps, 0.1)
+    for p in ps:
+        p.grad = p.detach() * 2
+
+    def numbers():
+        return [p.tolist() for p in ps], [
+            value.get().tolist() for state in optimizer.state.values() for value in state.values()
+        ]
+
+    optimizer.step()
+    (before, moments), optimizer.skip = numbers(), gpu.ones((), "float32")
+    optimizer.step()
+    assert numbers() == (before, moments)
+    optimizer.skip = gpu.zeros((), "float32")
+    optimizer.step()
+    after, more = numbers()
+    assert all(now != was for now, was in zip(after + more, before + moments, strict=True))
