@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     # Overflow is no news here: a loss that is not finite stops the run and names the layer.
     warnings.filterwarnings("ignore", ".* encountered in ", RuntimeWarning)
+    # An epoch's last batch is often a short one.
+    warnings.filterwarnings("ignore", r"\[cuda.graph\] .* as it is 2 times")
     try:
         return importlib.import_module(f"alexnet.{args.command}").command(args)
     except KeyboardInterrupt:

@@ -47,9 +47,9 @@ def graph(step: Callable[..., Any], device: Any = "cuda") -> Graphed:
 
     The first two calls run the step as it is; the third captures it and launches the graph, and so
     do all others. Inputs are tensors, arrays and hashable values. Tensors and arrays, wherever they
-    are, are copied into the graph's own; they get no gradient. For every other combination of
-    shapes, dtypes and values there is another graph, up to 8 of them, for the last batch of an
-    epoch is often a short one; what comes then runs as it is.
+    are, are copied into the graph's own; they get no gradient. What is called with other shapes,
+    dtypes or values runs as it is at first, with a warning, and then gets another graph: the last
+    batch of an epoch is often a short one. There are at most 8; what comes then runs as it is.
 
     What the step returns, tensors in tuples, lists or dicts, has no history, and belongs to the
     graph: the next call overwrites it. So it is with each parameter's `.grad`. The learning rate,
@@ -100,6 +100,12 @@ class Graphed:
             placed = [self._placed(x) for x in inputs]
             signature = (autograd.is_grad_enabled(), *map(_kind, placed))
             if self.calls[signature] < WARM_UP:
+                if self.recordings and not self.calls[signature]:
+                    warnings.warn(
+                        f"[cuda.graph] {self.name} was captured for inputs of other shapes, dtypes "
+                        f"or values: for these it runs as it is {WARM_UP} times, and then gets "
+                        "another graph", stacklevel=2,
+                    )  # fmt: skip
                 self.calls[signature] += 1
                 return self._as_it_is(placed)
             key = signature, tuple(leaf.grad is None for leaf in self._parameters())
