@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import types
@@ -241,6 +242,15 @@ def python(code: str) -> tuple[str, ...]:
 WRITES = "open('{folder}/results.json', 'w').write('{\"a\": 1}')"
 
 
+@pytest.fixture
+def interruptible():
+    """A shell's background jobs, and what they start, ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_stage_that_ends_fails_or_hangs(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(programs, "GRACE", 3.0)
     good = carry_out(Stage("", 60, python(WRITES), programs.parts), 60, tmp_path / "a")
