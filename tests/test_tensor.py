@@ -15,6 +15,7 @@ import torch
 
 import minigrad as mg
 from minigrad import dtypes
+from tests.conftest import on_cuda
 
 # --------------------------------------------------------------------------------------- creation
 
@@ -333,9 +334,9 @@ def test_moving(device: str) -> None:
     assert x.grad.tolist() == [2.0, 2.0]
 
 
-@pytest.mark.skipif(not mg.cuda.is_available(), reason="needs a GPU that allocates")
-def test_mixed_devices_are_refused() -> None:
-    x, y = mg.ones(2), mg.ones(2, device="cuda")
+@on_cuda
+def test_mixed_devices_are_refused(device: str) -> None:
+    x, y = mg.ones(2), mg.ones(2, device=device)
     for mix in (lambda: x + y, lambda: y < x, lambda: mg.cat([x, y])):
         with pytest.raises(RuntimeError, match=r"found (cpu and cuda:0|cuda:0 and cpu).*\.to\("):
             mix()

@@ -36,7 +36,7 @@ def _run(
     itself, unless that lies where other processes cannot write.
     """
     arrays = [x for x in operands if isinstance(x, np.ndarray)]
-    shape = arrays[0].shape  # NumPy takes 10 us to find out that there is nothing to broadcast
+    shape = arrays[0].shape  # NumPy takes 5 us to find that nothing is to be broadcast
     if any(x.shape != shape for x in arrays):
         shape = np.broadcast_shapes(*(x.shape for x in arrays))
     axes = _memory_order(next((x for x in arrays if x.shape == shape), arrays[0]), len(shape))

@@ -27,6 +27,7 @@ is computed for nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import cupy
@@ -80,11 +81,7 @@ def conv2d(
     return y
 
 
-def conv2d_backward_input(
-    g: Any, w: Any, x_shape: Sequence[int], stride: Pair, pad: Pad, dilation: Pair, groups: int
-) -> Any:
-    """gx (N, C, H, W), for g (N, O, OH, OW)."""
-    return adjoint.backward_input(conv2d, g, w, x_shape, stride, pad, dilation, groups)
+conv2d_backward_input = partial(adjoint.backward_input, conv2d)
 
 
 def conv2d_backward_weight(

@@ -24,7 +24,7 @@ multiplications: x 33 MB read, V 154 MB and the product 411 MB written and read,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import cupy
@@ -82,11 +82,7 @@ def conv2d(
     return y
 
 
-def conv2d_backward_input(
-    g: Any, w: Any, x_shape: Sequence[int], stride: Pair, pad: Pad, dilation: Pair, groups: int
-) -> Any:
-    """gx (N, C, H, W), for g (N, O, OH, OW)."""
-    return adjoint.backward_input(conv2d, g, w, x_shape, stride, pad, dilation, groups)
+conv2d_backward_input = partial(adjoint.backward_input, conv2d)
 
 
 def conv2d_backward_weight(
