@@ -5,12 +5,13 @@ Neither writes anything.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from alexnet.console import Table, say
 from alexnet.errors import RunError
 from alexnet.evaluate import evaluate
-from minigrad import nn
+from minigrad import Tensor, nn
 
 if TYPE_CHECKING:
     from alexnet.train import Trainer
@@ -19,14 +20,20 @@ FEW = 8  # images of a dry run
 TARGET_LOSS, MOST_STEPS, WARM_UP = 0.01, 1000, 100
 
 
+def step(trainer: Trainer, images: Tensor, targets: Tensor) -> tuple[float, int]:
+    """A training step, and a look at its loss and hits."""
+    loss, right = (number.item() for number in trainer.train_step(images, targets))
+    if not math.isfinite(loss):
+        raise trainer.not_finite(images, loss)
+    return loss, right
+
+
 def dry_run(trainer: Trainer, steps: int | None = None) -> int:
     """One step and one evaluation on a few images; says what a run would write, in how many `steps`
     an epoch if the trainer has but a few of its images."""
     images, targets = next(trainer.batches.of_epoch(1))
     trainer.model.train()
-    loss, right = trainer.train_step(
-        images[:FEW].to(trainer.device), targets[:FEW].to(trainer.device)
-    )
+    loss, right = step(trainer, images[:FEW].to(trainer.device), targets[:FEW].to(trainer.device))
     count = len(targets[:FEW])
     say(f"one training step on {count} images: loss {loss:.4f}, {right} of {count} right")
     data = trainer.data
@@ -63,15 +70,15 @@ def overfit_batch(trainer: Trainer) -> int:
         if isinstance(layer, nn.Dropout):
             layer.eval()
     table = Table({"step": 6, "loss": 9, "right": 9})
-    for step in range(1, MOST_STEPS + 1):
+    for i in range(1, MOST_STEPS + 1):
         for group in trainer.optimizer.param_groups:
-            group["lr"] = trainer.config.lr * min(1, step / WARM_UP)  # not the schedule's
-        loss, right = trainer.train_step(images, targets)
-        if step == 1 or step % 20 == 0 or loss < TARGET_LOSS:
-            table.row(f"{step}", f"{loss:.4f}", f"{right}/{len(targets)}")
+            group["lr"] = trainer.config.lr * min(1, i / WARM_UP)  # not the schedule's
+        loss, right = step(trainer, images, targets)
+        if i == 1 or i % 20 == 0 or loss < TARGET_LOSS:
+            table.row(f"{i}", f"{loss:.4f}", f"{right}/{len(targets)}")
         if loss < TARGET_LOSS:
             say(
-                f"one batch learnt by heart: loss below {TARGET_LOSS} after {step} steps; "
+                f"one batch learnt by heart: loss below {TARGET_LOSS} after {i} steps; "
                 "nothing was written"
             )
             return 0

@@ -32,7 +32,7 @@ class Config:
     the whole training set; resize None leaves images as they are; lr is the highest learning rate
     that the schedule reaches; crop_from and ten_crop are explained in `batches.py`, init "paper" in
     `paper.py`, lighting (its deviation) in `crops.py`, precision in `precision.py`, graph in
-    `on_gpu.py`.
+    `steps.py`.
     """
 
     preset: str | None = None

@@ -3,7 +3,7 @@
 What a batch is made of is decided on the CPU, by the same draws as in `batches.py`, for a whole
 epoch at once; a kernel does the rest, to the same numbers. It finds its place in the epoch in
 device memory, so that a captured graph (`minigrad.cuda.graph`) makes another batch at each launch.
-Next: `on_gpu.py`, which trains on them.
+Next: `steps.py`, which trains on them.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def can_stay(images: Any, prepare: Preparation) -> bool:
 class Resident:
     """Images uint8 (N, H, W) and their labels (N,) on a GPU.
 
-    `begin` says what is shown of which images in which order, `batch` makes the batch at this
-    place, `count` moves on to the next.
+    `begin` says what is shown of which images in which order, `batch` makes the batch at
+    `position`, which whoever asked for it moves on.
     """
 
     def __init__(
@@ -87,15 +87,8 @@ class Resident:
     def next(self, count: int) -> tuple[Tensor, Tensor]:
         """A batch, and on."""
         batch = self.batch(count)
-        self.count(count)
+        self.position += count
         return batch
-
-    def count(self, count: int, *seen: Tensor) -> None:
-        """Go on to the next batch; `seen` are sums float64 (2,), and the loss and the hits of this
-        one, to be added to them, if there are any."""
-        from minigrad.kernels.cuda.images import count_batch
-
-        count_batch(self.position.array, count, *(x.array for x in seen))
 
 
 def choices_of_epoch(batches: TrainingBatches, epoch: int) -> tuple[np.ndarray, np.ndarray | None]:

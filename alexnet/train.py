@@ -4,7 +4,7 @@
 everything that changes on the way, the random numbers of its device among it. It can be written
 down between any two steps and taken up again, so that a run that was interrupted ends with the same
 bits as one that was not: on the same machine with as many threads, and on the same kind of device.
-Next: `on_gpu.py`, the same steps where nobody may wait for a number.
+Next: `steps.py`, the steps of an epoch.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ from alexnet.datasets import Splits
 from alexnet.errors import InputError, RunError
 from alexnet.evaluate import Evaluation, evaluate
 from alexnet.interrupt import Interruption, Stopped
-from alexnet.on_gpu import OnGpu
 from alexnet.paper import initialize
 from alexnet.precision import Precision
-from alexnet.resident import can_stay
 from alexnet.runs import Run
+from alexnet.steps import Steps
 from minigrad import Tensor, nn
 from minigrad.backend import CPU, Device
 from minigrad.nn import functional as F
@@ -178,12 +177,6 @@ class Sums:
     lr: float = 0.0  # of the last step
     seconds: float = 0.0
 
-    def add(self, images: int, loss: float, right: int, lr: float) -> None:
-        self.images += images
-        self.loss += loss * images
-        self.right += right
-        self.last_loss, self.lr = loss, lr
-
     def __str__(self) -> str:
         return (
             f"loss {self.last_loss:.3f} (avg {self.loss / self.images:.3f}), "
@@ -216,7 +209,7 @@ class Trainer:
         self.epoch, self.step = 1, 0  # the epoch that is going on; how many steps of it are done
         self.sums = Sums()
         self.rows: list[dict[str, Any]] = []  # finished epochs, as in metrics.jsonl
-        self.on_gpu: OnGpu | None = None
+        self.steps: Steps | None = None
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -245,29 +238,19 @@ class Trainer:
             self.seed()
         self.model.train()
         with Progress(self.label(), len(self.data.train_labels), self.sums.images) as progress:
-            if self.device != CPU and can_stay(self.data.train_images, self.prepare):
-                self.on_gpu = self.on_gpu or OnGpu(self)
-                self.on_gpu.epoch(progress, interruption)
-                return
-            clock = time.perf_counter()
-            for images, targets in self.batches.of_epoch(self.epoch, self.step):
-                lr = self.schedule.lr
-                loss, right = self.train_step(images.to(self.device), targets.to(self.device))
-                self.schedule.after_step()
-                self.step += 1
-                self.sums.add(len(targets), loss, right, lr)
-                self.sums.seconds += time.perf_counter() - clock
-                clock = time.perf_counter()
-                progress.advance(len(targets), str(self.sums))
-                interruption.check()
+            self.steps = self.steps or Steps(self)
+            self.steps.epoch(progress, interruption)
 
-    def train_step(self, images: Tensor, targets: Tensor) -> tuple[float, int]:
-        """Forward, backward, update. Returns the loss, and how many images were named rightly."""
+    def train_step(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Forward, backward, update. Returns the loss, and how many images were named rightly.
+
+        On a GPU these are not looked at here, for that would be to wait: see `steps.py`.
+        """
         loss, hits = self.forward(images, targets)
-        if not math.isfinite(loss.item()):
+        if self.device == CPU and not math.isfinite(loss.item()):
             raise self.not_finite(images, loss.item())
         self.update(loss)
-        return loss.item(), hits.item()
+        return loss.detach(), hits
 
     def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and how many images were named rightly."""

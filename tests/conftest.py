@@ -54,6 +54,11 @@ def no_waiting() -> AbstractContextManager[Any]:
     return getattr(backend.cupy(), "no_waiting", nullcontext)()
 
 
+def waiting() -> AbstractContextManager[Any]:
+    """Inside, one may wait again."""
+    return getattr(backend.cupy(), "waiting", nullcontext)()
+
+
 @pytest.fixture(autouse=True)
 def sealed() -> Iterator[None]:
     """Seed before the test; after it, demand that no switch was left turned."""

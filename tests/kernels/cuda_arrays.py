@@ -353,11 +353,21 @@ class Device:
 @contextmanager
 def no_waiting() -> Iterator[None]:
     """Inside, whatever would wait for the GPU raises `Waits`."""
-    Device.forbidden = True
+    before, Device.forbidden = Device.forbidden, True
     try:
         yield
     finally:
-        Device.forbidden = False
+        Device.forbidden = before
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Inside of `no_waiting`, one may wait again."""
+    before, Device.forbidden = Device.forbidden, False
+    try:
+        yield
+    finally:
+        Device.forbidden = before
 
 
 class Stream:

@@ -36,6 +36,7 @@ class Double(types.ModuleType):
 
     ndarray = ndarray
     no_waiting = staticmethod(on_gpu.no_waiting)
+    waiting = staticmethod(on_gpu.waiting)
 
     def __init__(self) -> None:
         super().__init__("cupy")

@@ -61,12 +61,13 @@ __global__ void image_batch(T* out, i64* targets, const u8* images, const i64* l
 }
 
 // The end of a step: the next batch begins `count` images later; the mean loss of this one, times
-// count, and its hits are added to what was seen of the epoch. One thread; sums may be null.
+// count, and its hits are added to what was seen of the epoch. A sum that is not finite once stays
+// so: the third counts the steps until then. One thread; position may be null.
 template <typename T>
 __global__ void count_batch(i64* position, i64 count, double* sums, const T* loss,
                             const i64* hits) {
-    position[0] += count;
-    if (!sums) return;
+    if (position) position[0] += count;
     sums[0] += (double)(Acc<T>)loss[0] * count;
     sums[1] += hits[0];
+    sums[2] += sums[0] - sums[0] == 0;  // infinity - infinity is NaN, and so is NaN - NaN
 }

@@ -42,11 +42,7 @@ def image_batch(
     return out, targets
 
 
-def count_batch(
-    position: Any, count: int, sums: Any | None = None, loss: Any | None = None,
-    hits: Any | None = None,
-) -> None:
-    """Move `position` on by `count`; add loss * count and hits, both of shape (), to `sums`,
-    float64 (2,), if there are such."""
-    dtype = np.dtype(np.float32) if loss is None else loss.dtype
-    kernel("count_batch", dtype)((1,), (1,), (position, count, sums, loss, hits))
+def count_batch(position: Any | None, count: int, sums: Any, loss: Any, hits: Any) -> None:
+    """Add to `sums`, float64 (3,), loss * count, hits (both of shape ()), and 1 if the first sum is
+    finite still; move `position`, if there is one, on by `count`."""
+    kernel("count_batch", loss.dtype)((1,), (1,), (position, count, sums, loss, hits))

@@ -1,7 +1,8 @@
-"""`alexnet train` on a GPU: what the CPU computes, without a wait in any step, as a graph or not.
+"""Training on a GPU: what the CPU computes, without a wait in any step, as a graph or not.
 
 On a GPU, or on the stand-in for one, and so on very few images.
 """
+# ruff: noqa: F401, F811 - fixtures
 
 from __future__ import annotations
 
@@ -10,11 +11,14 @@ import re
 import numpy as np
 import pytest
 
-from alexnet import checkpoint, datasets, drawn, on_gpu, report
+from alexnet import checkpoint, datasets, drawn, report, steps
 from alexnet.__main__ import main
+from minigrad import nn
 from minigrad.cuda import graphs
+from tests.alexnet.drawing import draw_folder
+from tests.alexnet.finetuning import here, quick, world
 from tests.alexnet.test_train import metrics, stop_after
-from tests.conftest import no_waiting, on_cuda
+from tests.conftest import no_waiting, on_cuda, waiting
 
 FLAGS = ["--epochs", "2", "--batch-size", "2", "--lr", "0.01", "--augment"]
 LENET = [*FLAGS, "--model", "lenet5"]
@@ -46,14 +50,21 @@ def alexnet_train(tmp_path, monkeypatch):
 
 @pytest.fixture
 def no_step_waits(device, monkeypatch):
-    """A step that looks at a number of the GPU fails."""
-    learn = on_gpu.OnGpu.learn
+    """An epoch that looks at a number of the GPU fails, but where the sums are read."""
+    epoch, read, reads = steps.Steps.epoch, steps.Steps.read, []
 
-    def guarded(self, count):
+    def guarded(*args):
         with no_waiting():
-            return learn(self, count)
+            epoch(*args)
 
-    monkeypatch.setattr(on_gpu.OnGpu, "learn", guarded)
+    def allowed(*args):
+        reads.append(args)
+        with waiting():
+            read(*args)
+
+    monkeypatch.setattr(steps.Steps, "epoch", guarded)
+    monkeypatch.setattr(steps.Steps, "read", allowed)
+    return reads
 
 
 @on_cuda
@@ -79,7 +90,7 @@ def test_the_gpu_computes_what_the_cpu_does(alexnet_train, no_step_waits, monkey
     there, digest = alexnet_train(*LENET, "--device", "cuda", "--out", "cuda")
     for mine, right in zip(there, here, strict=True):
         assert mine == pytest.approx(right, rel=1e-4)
-    monkeypatch.setattr(on_gpu, "READ", 2)
+    monkeypatch.setattr(steps, "READ", 2)
     assert alexnet_train(*LENET, "--device", "cuda", "--out", "read") == (there, digest)
 
 
@@ -95,11 +106,43 @@ def test_a_run_stops_between_steps_and_goes_on(alexnet_train, device, monkeypatc
 
 @on_cuda
 def test_a_loss_that_is_not_finite_stops_the_run(alexnet_train, device, capsys):
-    flags = (*LENET, "--lr", "1e30", "--schedule", "constant", "--device", "cuda", "--out", "run")
-    alexnet_train(*flags, code=1)
-    error = capsys.readouterr().err
-    assert re.search(r"the loss became \w+ in epoch 1 after step 3: \w+ \(\w+\): its ", error)
-    assert "no epoch was finished, so no weights were kept" in error
+    """When the sums are read, and with the step after which it was, which the CPU says at once."""
+    flags = (*LENET, "--lr", "1e30", "--schedule", "constant")
+    said = []
+    for name in ("cpu", "cuda"):
+        alexnet_train(*flags, "--device", name, "--out", name, code=1)
+        error = capsys.readouterr().err
+        broke = r"the loss became \w+ in epoch 1 after step (\d): \w+ \(\w+\): its "
+        said.append(re.search(broke, error)[1])
+        assert "no epoch was finished, so no weights were kept" in error
+    assert said[0] == said[1] < "3"
+
+
+@on_cuda
+def test_data_that_do_not_stay_give_the_same_bits(alexnet_train, no_step_waits, monkeypatch):
+    """Moved to the GPU batch by batch, without a wait; as a graph, too."""
+    stays = alexnet_train(*LENET, "--device", "cuda", "--out", "stays")
+    monkeypatch.setattr(steps, "can_stay", lambda *args: False)
+    monkeypatch.setattr(steps, "Resident", None)
+    for flags in ([], ["--graph"]):
+        out = f"moved{len(flags)}"
+        assert alexnet_train(*LENET, "--device", "cuda", *flags, "--out", out) == stays
+    assert len(no_step_waits) == 6  # two epochs each
+
+
+@on_cuda
+@pytest.mark.parametrize("freeze", ["backbone", "none"])
+def test_fine_tuning_waits_for_nothing(quick, no_step_waits, tmp_path, monkeypatch, freeze):
+    """And computes what the CPU does."""
+    monkeypatch.setattr(nn.Dropout, "forward", lambda layer, x: x)  # which differs by device
+    draw_folder(tmp_path / "few", 3)
+    flags = ["--freeze", freeze, "--batch-size", 4]
+    for name in ("cpu", "cuda"):
+        assert quick(*flags, "--device", name, "--out", tmp_path / name, data=tmp_path / "few") == 0
+    assert len(no_step_waits) == 2 + 2 * 2  # on the CPU the sums are read after each step
+    here, there = (metrics(tmp_path / name) for name in ("cpu", "cuda"))
+    for mine, right in zip(there, here, strict=True):
+        assert mine == pytest.approx(right, rel=1e-3)
 
 
 def test_on_the_cpu_a_graph_is_declined_in_one_line(alexnet_train, capsys):
