@@ -259,7 +259,7 @@ class Abs(Function):
 
 
 class ReLU(Function):
-    """y = max(x, 0);  dL/dx = g where y > 0, so 0 at x = 0. Keeps its output, not its input."""
+    """y = max(x, 0);  dL/dx = g, but 0 where y = 0. Keeps its output, not its input."""
 
     def forward(self, x: Array, *, inplace: bool) -> Array:
         y = kernels.of(x).relu(x, inplace)

@@ -9,6 +9,7 @@ import torch
 import minigrad as mg
 from minigrad import nn
 from minigrad.kernels import reference
+from minigrad.nn import functional as F
 from minigrad.nn.functional import fused
 
 POOLS = {  # kernel_size, stride, padding, dilation, ceil_mode
@@ -50,12 +51,12 @@ def test_the_code_is_a_byte_and_names_the_dead(gpu):
     k = fused._cuda()
     options = (2, 2), (2, 2), (0, 0, 0, 0), (1, 1)
     y, code = k.bias_relu_max_pool2d(gpu.asarray(x), gpu.zeros(1), *options, False)
-    assert code.dtype == np.uint8 and code.tolist() == [[[[1, 255]]], [[[255, 255]]]]
+    assert code.dtype == np.uint8 and code.tolist() == [[[[1, 1]]], [[[255, 255]]]]
     np.testing.assert_array_equal(y.get(), [[[[3, np.nan]]], [[[0, 0]]]])
     gx, gb = k.bias_relu_max_pool2d_backward(gpu.ones(y.shape), code, x.shape, *options)
     right = reference.max_pool2d_backward(np.ones((2, 1, 1, 2)), code.get(), x.shape, *options)
     np.testing.assert_array_equal(gx.get(), right)
-    assert gb.tolist() == [1]
+    assert gb.tolist() == [2]
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (2, 3, 4, 5), (40, 2, 3, 3), (0, 3), (70, 40)])
@@ -71,6 +72,30 @@ def test_bias_and_relu(gpu, dtype, shape):
     np.testing.assert_array_equal(ours[0].grad.cpu().numpy(), gx)
     gb = gx.astype("float64").sum(axis=(0, *range(2, len(shape)))).astype(dtype)
     np.testing.assert_array_equal(ours[1].grad.cpu().numpy(), gb)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"], indirect=True)
+def test_a_nan_has_a_gradient_and_what_is_cut_off_has_none(device):
+    """As in PyTorch, one by one and in one pass; on a GPU even where g is no number."""
+    x = np.array([[[[np.nan, 1], [2, -1]], [[-1, 0], [-2, -3]], [[4, 5], [np.inf, 3]]]])
+    g = np.array([1.0, 2.0 if device == "cpu" else np.inf, 3.0])[None, :, None, None]
+    pooled = torch.nn.functional.max_pool2d, F.max_pool2d
+    for pool, mine in (pooled, (lambda x, size: x, lambda x, size: x)):
+        theirs = torch.tensor(x, requires_grad=True)
+        y = pool(torch.relu(theirs), 2)
+        y.backward(torch.tensor(np.broadcast_to(g, y.shape)))
+        b = mg.zeros(3, dtype=mg.float64, device=device)
+        runs = [lambda x, mine=mine: mine(x.relu(), 2)]
+        if device == "cuda" and pool is pooled[0]:
+            runs.append(lambda x, b=b: fused.bias_relu_max_pool2d(x, b, 2, 2, 0, 1, False))
+        elif device == "cuda":
+            runs.append(lambda x, b=b: fused.bias_relu(x, b))
+        for run in runs:
+            ours = mg.tensor(x, device=device, requires_grad=True)
+            out = run(ours)
+            out.backward(mg.tensor(np.broadcast_to(g, y.shape), device=device))
+            np.testing.assert_array_equal(out.detach().cpu().numpy(), y.detach().numpy())
+            np.testing.assert_array_equal(ours.grad.cpu().numpy(), theirs.grad.numpy())
 
 
 def net() -> nn.Sequential:

@@ -164,8 +164,8 @@ def relu(x: np.ndarray, inplace: bool = False) -> np.ndarray:
 
 
 def relu_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """g where y > 0, else 0."""
-    return _run(lambda g, y, out: np.multiply(g, y > 0, out=out), (g, y), g.dtype, blocked=True)
+    """g where y, what relu gave, is not 0 (a NaN is not), else 0."""
+    return _run(lambda g, y, out: np.multiply(g, y != 0, out=out), (g, y), g.dtype, blocked=True)
 
 
 def leaky_relu(x: np.ndarray, negative_slope: float) -> np.ndarray:

@@ -63,7 +63,7 @@ def relu(x: Any, inplace: bool = False) -> Any:
 
 
 def relu_backward(g: Any, y: Any) -> Any:
-    """g where y > 0, else 0."""
+    """g where y, what relu gave, is not 0 (a NaN is not), else 0."""
     gx = cupy.empty(g.shape, g.dtype)
     launch(kernel("relu_backward", g.dtype), g.size, contiguous(g), contiguous(y), gx, g.size)
     return gx

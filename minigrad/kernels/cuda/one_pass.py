@@ -64,7 +64,7 @@ def bias_relu_max_pool2d(
     need_code: bool = True,
 ) -> tuple[Any, Any | None]:
     """x (N, C, H, W) and b (C,) -> y (N, C, OH, OW) and code, uint8: where in the window the
-    maximum was, and 255 where it was not above 0. A window has at most 255 elements."""
+    maximum was, and 255 where it was at most 0. A window has at most 255 elements."""
     planes = x.shape[0] * x.shape[1]
     places = geometry.output_shape(x.shape, kernel_size, stride, pad, dilation, ceil_mode)
     y = cupy.empty((*x.shape[:2], *places), x.dtype)

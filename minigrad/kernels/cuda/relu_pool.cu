@@ -1,6 +1,6 @@
 // Bias and ReLU, and bias, ReLU and max-pooling, of what a convolution left, in one pass.
 //
-//     y = relu(x + b[c])        gx = g where y > 0, else 0        gb[c] = sum gx
+//     y = relu(x + b[c])        gx = g, but 0 where y is 0        gb[c] = sum gx
 //
 // The backward is channel_parts of sums.cu, or relu_backward where there is no bias.
 // Bytes: forward reads x, writes y; backward reads g and y, writes gx.
@@ -26,14 +26,14 @@ __global__ void bias_relu_max_pool2d(
             Acc<T> value = found.value + bias;
             i64 out = plane * w.OH * w.OW + place;
             y[out] = value <= 0 ? Acc<T>(0) : value;  // a NaN stays one
-            if (code) code[out] = value > 0 ? found.where : DEAD;
+            if (code) code[out] = value <= 0 ? DEAD : found.where;
         }
     }
 }
 
 template <typename T>
 __global__ void relu_backward(const T* g, const T* y, T* gx, i64 size) {
-    for (i64 i = first_element(); i < size; i += element_step()) gx[i] = g[i] * Acc<T>(y[i] > 0);
+    for (i64 i = first_element(); i < size; i += element_step()) gx[i] = y[i] != 0 ? g[i] : T(0);
 }
 
 template <typename T>

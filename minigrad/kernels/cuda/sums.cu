@@ -7,7 +7,7 @@
 // out to `parts` blocks a channel, each of which adds up its own, threads first and then pairwise;
 // `sum_of_parts` adds those. The order depends on nothing but the shape. How many parts there are,
 // sums.py says. With a code, a number whose code is DEAD counts as 0 (relu_pool.cu). With y, what a
-// ReLU gave, x is its g: gx = g where y > 0, else 0, is written on the way, and summed.
+// ReLU gave, x is its g: gx = g, but 0 where y is 0, is written on the way, and summed.
 // Bytes: reads x once (and code, or y), writes and reads `parts` numbers a channel (and writes gx).
 
 const u8 DEAD = 255;
@@ -44,7 +44,7 @@ __global__ void channel_parts(
                 i64 plane = (n * C + c) * pixels;
                 for (i64 i = plane + threadIdx.x; i < plane + pixels; i += blockDim.x) {
                     if (code && code[i] == DEAD) continue;
-                    Acc<T> value = y ? x[i] * Acc<T>(y[i] > 0) : Acc<T>(x[i]);
+                    Acc<T> value = !y || y[i] != 0 ? Acc<T>(x[i]) : Acc<T>(0);
                     if (gx) gx[i] = value;
                     sum += value;
                 }
@@ -67,7 +67,7 @@ __global__ void column_parts(
             Acc<T> sum = 0;
             for (i64 n = first_image(part); c < C && n < N; n += image_step(parts)) {
                 i64 i = n * C + c;
-                Acc<T> value = y ? x[i] * Acc<T>(y[i] > 0) : Acc<T>(x[i]);
+                Acc<T> value = !y || y[i] != 0 ? Acc<T>(x[i]) : Acc<T>(0);
                 if (gx) gx[i] = value;
                 sum += value;
             }
