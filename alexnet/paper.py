@@ -68,6 +68,6 @@ class SGD2012(optim.Optimizer):
         for p, i in zip(params, groups, strict=True):
             if self.param_groups[i]["momentum"] and not self.state[p]:
                 self.state[p]["velocity"] = zeros_like(p.array)  # -v
-        ps, first = [p.array for p in params], [False] * len(params)
+        ps, steps = [p.array for p in params], [None] * len(params)
         bufs = [self.state[p].get("velocity") for p in params]
-        kernels.of(ps[0]).sgd_step(ps, gs, bufs, first, groups, self._options(params), self.skip)
+        kernels.of(ps[0]).sgd_step(ps, gs, bufs, steps, groups, self._options(params), self.skip)

@@ -34,8 +34,7 @@ class GradScaler:
         ValueError: a growth_factor of at most 1, or a backoff_factor of at least 1.
 
     Source: PyTorch, `torch.amp.GradScaler`, which asks the GPU whether to call the optimizer. Here
-    it is always called, and its kernel looks; so an SGD with dampening, whose first gradient is not
-    to be dampened, has had its first step even if that was skipped.
+    it is always called, and its kernel looks.
     """
 
     def __init__(

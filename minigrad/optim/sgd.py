@@ -60,12 +60,14 @@ class SGD(Optimizer):
     def _update_all(
         self, params: Sequence[Tensor], gs: Sequence[Array], groups: Sequence[int]
     ) -> None:
-        bufs, first = [], []
+        ps, bufs, steps = [p.array for p in params], [], []
+        k = kernels.of(ps[0])
         for p, i in zip(params, groups, strict=True):
-            state, momentum = self.state[p], self.param_groups[i]["momentum"]
-            first.append("momentum_buffer" not in state)
-            if momentum and first[-1]:
+            state, group = self.state[p], self.param_groups[i]
+            if group["momentum"] and "momentum_buffer" not in state:
                 state["momentum_buffer"] = zeros_like(p.array)
-            bufs.append(state["momentum_buffer"] if momentum else None)
-        ps = [p.array for p in params]
-        kernels.of(ps[0]).sgd_step(ps, gs, bufs, first, groups, self._options(params), self.skip)
+                if group["dampening"]:  # which the first gradient that is not skipped is spared
+                    state["step"] = k.counter()
+            bufs.append(state["momentum_buffer"] if group["momentum"] else None)
+            steps.append(state.get("step"))
+        k.sgd_step(ps, gs, bufs, steps, groups, self._options(params), self.skip)

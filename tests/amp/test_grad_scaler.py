@@ -15,22 +15,27 @@ from minigrad import amp, nn, optim
 OPTIONS: dict[str, Any] = {
     "init_scale": 8.0, "growth_factor": 4.0, "backoff_factor": 0.25, "growth_interval": 2,
 }  # fmt: skip
-FACTORS = [1.0, 2.0, np.inf, 1.0, np.nan, 1.0, 0.5, 1.0, 1e38, 1.0]  # of the loss
+FACTORS = [np.inf, 1.0, 2.0, np.inf, 1.0, np.nan, 1.0, 0.5, 1.0, 1e38, 1.0]  # of the loss
 OPTIMIZERS = {
     "sgd": (lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
             lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)),
+    "dampened": (lambda p: optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.5),
+                 lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.5)),
     "adamw": (lambda p: optim.AdamW(p, lr=0.1), lambda p: torch.optim.AdamW(p, lr=0.1)),
     "adadelta": (lambda p: optim.Adadelta(p), lambda p: torch.optim.Adadelta(p)),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_step_is_pytorchs(name: str) -> None:
-    """Weights, scale and count; steps whose gradients are not finite change no weight."""
+@pytest.mark.parametrize("device", ["cpu", "cuda"], indirect=True)
+def test_every_step_is_pytorchs(device: str, name: str) -> None:
+    """Weights, scale and count; steps whose gradients are not finite change no weight, the first
+    one among them, from which a dampened momentum would start."""
     start = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
-    p, q = nn.Parameter(mg.tensor(start)), torch.nn.Parameter(torch.tensor(start))
+    p, q = nn.Parameter(mg.tensor(start, device=device)), torch.nn.Parameter(torch.tensor(start))
     ours, theirs = OPTIMIZERS[name][0]([p]), OPTIMIZERS[name][1]([q])
-    scaler, truth = amp.GradScaler("cpu", **OPTIONS), torch.amp.GradScaler("cpu", **OPTIONS)
+    options = {**OPTIONS, "init_scale": 32.0}
+    scaler, truth = amp.GradScaler(device, **options), torch.amp.GradScaler("cpu", **options)
     skipped = 0
     for i, factor in enumerate(FACTORS):
         before = p.detach().clone()
@@ -48,9 +53,10 @@ def test_every_step_is_pytorchs(name: str) -> None:
         skipped += mg.equal(p, before)
         scaler.update()
         truth.update()
-        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=2e-5, atol=1e-6)
+        mine, right = p.detach().cpu().numpy(), q.detach().numpy()
+        np.testing.assert_allclose(mine, right, rtol=2e-5, atol=1e-6)
         assert scaler.state_dict() == truth.state_dict()
-    assert skipped == 3
+    assert skipped == 4
 
 
 def test_the_scale_stays_finite() -> None:

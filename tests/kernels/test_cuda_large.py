@@ -72,7 +72,7 @@ def add_sorted(a: Arrays) -> Any:
 def sgd_step(a: Arrays) -> Any:
     p, buf = a(FLAT), a(FLAT)
     rates = a.gpu.asarray([[0.5, 0.5, 0.0, 0.25, 0.0]])
-    a.cuda.sgd_step([p], [a(FLAT)], [buf], [False], [0], rates)
+    a.cuda.sgd_step([p], [a(FLAT)], [buf], [None], [0], rates)
     return p, buf
 
 
@@ -162,7 +162,7 @@ RUN_BY_OTHERS = {"batch_norm_parts", "batch_norm_backward_parts", "sum_of_parts"
 # What these work on is a number a parameter, a row of scores, or what one launch can carry; or it
 # is a chunk of images, which fits in WORK_BYTES.
 SMALL = {
-    "adam_rates", "update_scale", "write_numbers", "seed_numbers", "take_numbers",
+    "adam_rates", "count_steps", "update_scale", "write_numbers", "seed_numbers", "take_numbers",
     "cross_entropy_sums", "count_batch", "lower_width", "to_pixels", "from_pixels",
     "winograd_tiles", "winograd_maps",
 }  # fmt: skip

@@ -212,11 +212,11 @@ def test_bfloat16(cuda):
     x = np.array([[0, -0.0, 1, 1.004, 1.012, 3e38, 1e-40, -7.77]]).astype(bfloat16)
     weights = [x.copy()]
     cuda.sgd_step(
-        weights, [np.zeros_like(x)], [None], [True], [0], cuda.live(lambda: [[0.0] * 5])()
+        weights, [np.zeros_like(x)], [None], [None], [0], cuda.live(lambda: [[0.0] * 5])()
     )
     assert weights[0].tobytes() == x.tobytes()  # to float32 and back
     g = np.full_like(x, 0.5)
-    cuda.sgd_step(weights, [g], [None], [True], [0], cuda.live(lambda: [[0.3, 0, 0, 0, 0]])())
+    cuda.sgd_step(weights, [g], [None], [None], [0], cuda.live(lambda: [[0.3, 0, 0, 0, 0]])())
     rate, half = np.float32(0.3), np.float32(0.5)
     assert weights[0].tobytes() == (x.astype("float32") - rate * half).astype(bfloat16).tobytes()
     y = cuda.softmax(np.minimum(x, bfloat16(4)), 1)
@@ -262,7 +262,8 @@ def trained(module: types.ModuleType, name: str, dtype: str, options: list, skip
             module.adam_step(ps, gs, *memory, steps, groups, now(), skip=flag)
         else:
             bufs = memory[0] if options[0][1] else [None] * len(ps)
-            module.sgd_step(ps, gs, bufs, [i == 0] * len(ps), groups, now(), skip=flag)
+            counts = [step if place % 3 else None for place, step in enumerate(steps)]
+            module.sgd_step(ps, gs, bufs, counts, groups, now(), skip=flag)
     return [*ps, *memory[0], *memory[1], *steps]
 
 

@@ -33,18 +33,22 @@ def counter() -> np.ndarray:
 
 
 def sgd_step(
-    ps: Arrays, gs: Arrays, bufs: Sequence[np.ndarray | None], first: Sequence[bool],
-    groups: Sequence[int], options: Options, skip: Any | None = None,
+    ps: Arrays, gs: Arrays, bufs: Sequence[np.ndarray | None],
+    steps: Sequence[np.ndarray | None], groups: Sequence[int], options: Options,
+    skip: Any | None = None,
 ) -> None:
     """Update each parameter `p` and its momentum `buf` (None without momentum), all of one shape.
 
-    Where it is the `first` step of a parameter, the momentum is the gradient itself, undampened.
+    A `buf` is 0 at first. Where there is a count of steps and it is 0, the momentum becomes the
+    gradient itself, undampened; counts are raised.
     `options[groups[i]]` is (lr, momentum, dampening, weight_decay, nesterov) of parameter i.
     Nothing changes where the number `skip` is not 0.
     """
-    for p, g, buf, fresh, group in zip(ps, gs, bufs, first, groups, strict=True):
+    for p, g, buf, step, group in zip(ps, gs, bufs, steps, groups, strict=True):
         if not skip:
-            _sgd(p, g, buf, fresh, *options[group])
+            _sgd(p, g, buf, step is not None and not step, *options[group])
+            if step is not None:
+                step += 1
 
 
 def _sgd(

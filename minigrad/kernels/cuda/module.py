@@ -39,8 +39,8 @@ KERNELS = (
 )  # fmt: skip
 KERNELS_WITH_CODE = ("max_pool2d", "max_pool2d_backward")
 KERNELS_WITHOUT_TYPE = (
-    "adam_rates", "update_scale", "write_numbers", "seed_numbers", "take_numbers", "random_bits",
-    "random_integers",
+    "adam_rates", "count_steps", "update_scale", "write_numbers", "seed_numbers", "take_numbers",
+    "random_bits", "random_integers",
 )  # fmt: skip
 THREADS = 256  # a block, in every kernel; common.cuh says the same
 WARP = 32

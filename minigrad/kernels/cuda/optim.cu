@@ -1,6 +1,6 @@
 // One step of an optimizer over all parameters, in place: one launch, one pass over the memory.
 //
-//     SGD:   d = g + l2*p;  b = momentum*b + (1 - dampening)*d  (at first b = d)
+//     SGD:   d = g + l2*p;  b = momentum*b + (1 - dampening)*d  (in step 0 b = d)
 //            p = p - lr*b, or with Nesterov p - lr*(d + momentum*b), or without momentum p - lr*d
 //     Adam:  d = g + l2*p;  m = beta1*m + (1 - beta1)*d;  v = beta2*v + (1 - beta2)*d^2
 //            p = p*shrink - rate * m / (sqrt(v) + floor),  where at step t
@@ -20,8 +20,8 @@ const int CHUNK = 8192;  // elements
 struct Tensors {
     i64 count, size[TENSORS];
     void *p[TENSORS], *g[TENSORS], *first[TENSORS], *second[TENSORS];  // b or m; v
-    i64* step[TENSORS];
-    int group[TENSORS], fresh[TENSORS];  // fresh: there was no step before
+    i64* step[TENSORS];  // how many there were; null where that is all the same
+    int group[TENSORS];
 };
 
 // The chunk'th chunk of all: (tensor, its first element), or a tensor of -1 behind the last one.
@@ -51,7 +51,7 @@ __global__ void sgd_step(Tensors all, const double* options, const float* skip) 
         if (tensor < 0) return;
         SgdOptions o = ((const SgdOptions*)options)[all.group[tensor]];
         Acc<T> lr = o.lr, momentum = o.momentum, kept = 1 - o.dampening, l2 = o.weight_decay;
-        bool nesterov = o.nesterov, fresh = all.fresh[tensor];
+        bool nesterov = o.nesterov, fresh = all.step[tensor] && !*all.step[tensor];
         T* __restrict__ p = (T*)all.p[tensor];
         const T* __restrict__ g = (const T*)all.g[tensor];
         T* __restrict__ b = (T*)all.first[tensor];
@@ -68,6 +68,12 @@ __global__ void sgd_step(Tensors all, const double* options, const float* skip) 
             p[i] = weight - lr * step;
         }
     }
+}
+
+// After sgd_step, whose blocks all read the counts: one thread each.
+__global__ void count_steps(Tensors all, const float* skip) {
+    int tensor = threadIdx.x;
+    if (tensor < all.count && all.step[tensor] && !(skip && *skip)) ++*all.step[tensor];
 }
 
 struct AdamOptions {  // a group's, in device memory

@@ -21,7 +21,7 @@ Arrays = Sequence[Any]
 TENSORS, CHUNK = 64, 8192  # optim.cu says the same
 STRUCT = np.dtype([
     ("count", np.int64), ("size", np.int64, TENSORS), ("arrays", np.uint64, (4, TENSORS)),
-    ("step", np.uint64, TENSORS), ("group", np.int32, TENSORS), ("fresh", np.int32, TENSORS),
+    ("step", np.uint64, TENSORS), ("group", np.int32, TENSORS),
 ])  # fmt: skip
 
 
@@ -36,17 +36,20 @@ def counter() -> Any:
 
 
 def sgd_step(
-    ps: Arrays, gs: Arrays, bufs: Arrays, first: Sequence[bool], groups: Sequence[int],
-    options: Any, skip: Any | None = None,
+    ps: Arrays, gs: Arrays, bufs: Arrays, steps: Arrays, groups: Sequence[int], options: Any,
+    skip: Any | None = None,
 ) -> None:
     """Update each parameter `p` and its momentum `buf` (None without momentum), all of one shape.
 
-    Where it is the `first` step of a parameter, the momentum is the gradient itself, undampened.
+    A `buf` is 0 at first. Where there is a count of steps (not None) and it is 0, the momentum
+    becomes the gradient itself, undampened; counts are raised.
     `options[groups[i]]` is (lr, momentum, dampening, weight_decay, nesterov) of parameter i.
     Nothing changes where the number `skip` (float32) is not 0.
     """
-    for all_, blocks, dtype in _launches(ps, gs, bufs, groups=groups, fresh=first):
+    for all_, blocks, dtype in _launches(ps, gs, bufs, groups=groups, steps=steps):
         kernel("sgd_step", dtype)((blocks,), (THREADS,), (all_, options, skip))
+        if all_["step"].any():
+            kernel("count_steps")((1,), (TENSORS,), (all_, skip))
 
 
 def adam_step(
@@ -80,7 +83,7 @@ def update_scale(
 
 
 def _launches(
-    *arrays: Arrays, groups: Sequence[int], steps: Arrays = (), fresh: Sequence[bool] = (),
+    *arrays: Arrays, groups: Sequence[int], steps: Arrays = (),
 ) -> Iterator[tuple[np.ndarray, int, np.dtype]]:
     """`struct Tensors`, the number of blocks and the dtype of each launch: one a dtype, and one a
     64 parameters. What is not contiguous is worked on as a copy and written back."""
@@ -93,10 +96,8 @@ def _launches(
             struct["count"] = count
             struct["size"][:count] = [arrays[0][i].size for i in part]
             struct["group"][:count] = [groups[i] for i in part]
-            if fresh:
-                struct["fresh"][:count] = [fresh[i] for i in part]
-            if steps:
-                struct["step"][:count] = [address(steps[i]) for i in part]
+            for place, i in enumerate(part) if steps else ():
+                struct["step"][place] = 0 if steps[i] is None else address(steps[i])
             for row, kind in enumerate(arrays):
                 here = [None if kind[i] is None else contiguous(kind[i]) for i in part]
                 struct["arrays"][row, :count] = [0 if a is None else address(a) for a in here]

@@ -45,7 +45,7 @@ class SoftmaxCrossEntropy(Function):
 
 
 class BiasReLUMaxPool2d(Function):
-    """y = relu(max over the window + b);  dL/dx[first maximum] += g, dL/db = sum g, but where y = 0.
+    """y = relu(max over the window + b);  dL/dx[first maximum] += g, dL/db = sum g where y != 0.
 
     Keeps a byte an output: where the maximum was, or that the ReLU cut it off.
     """
@@ -68,7 +68,7 @@ class BiasReLUMaxPool2d(Function):
 
 
 class BiasReLU(Function):
-    """y = relu(x + b);  dL/dx = g, but 0 where y = 0, dL/db = sum of that."""
+    """y = relu(x + b);  dL/dx = g where y != 0, dL/db = sum of that."""
 
     def forward(self, x: Array, b: Array) -> Array:  # (N, C, ...), (C,)
         y = _cuda().bias_relu(x, b)
