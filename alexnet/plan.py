@@ -28,8 +28,10 @@ PIXELS = {
 }
 
 
-def lines(config: Config, data: Splits, device_line: str, precision: Precision) -> list[str]:
-    """What is about to happen. The first line names a stand-in for what it is."""
+def lines(
+    config: Config, data: Splits, device_line: str, precision: Precision, check: bool = False
+) -> list[str]:
+    """What is about to happen, or be checked. The first line names a stand-in for what it is."""
     on = STAND_IN if data.stand_in else "Fashion-MNIST"
     chosen = f", as many of each class, chosen by seed {config.seed}"
     count = f"{len(data.train_labels):,} training images"
@@ -52,7 +54,7 @@ def lines(config: Config, data: Splits, device_line: str, precision: Precision) 
         *recipe,
         *machine(device_line),
         f"precision {precision}",
-        *graph(config, device_line),
+        *graph(config, device_line, check),
         f"data      {data.source}",
         f"          {count}; {len(data.test_labels):,} test images{resized}",
         *steps(config, changes),
@@ -68,11 +70,13 @@ def machine(device_line: str) -> list[str]:
     ]
 
 
-def graph(config: Config, device_line: str) -> list[str]:
-    """Whether a step is one launch, where that was asked for."""
+def graph(config: Config, device_line: str, check: bool) -> list[str]:
+    """Whether a step is one launch, where that was asked for; in a check it is not."""
     if not config.graph:
         return []
     with_it = "a step is captured once, then launched as a whole"
+    if check:
+        with_it = "none in this check, whose steps run as they are; only a run captures them"
     without = "none: graphs need a GPU, and this run goes without"
     return [f"graph     {with_it if device_line.startswith('cuda') else without}"]
 

@@ -62,7 +62,8 @@ def command(args: argparse.Namespace) -> int:
     side = config.resize or data.train_images.shape[1]
     table = layers.table(layers.trace_or_explain(model, config.model, (1, side, side)))
     trainer = Trainer(config, data, model.to(device), device, run)
-    say(*plan.lines(config, data, device_line, trainer.precision), "", *table, "")
+    check = args.overfit_batch or args.dry_run
+    say(*plan.lines(config, data, device_line, trainer.precision, check), "", *table, "")
 
     if args.overfit_batch:
         return checks.overfit_batch(trainer)

@@ -114,18 +114,28 @@ def use_device_of(array: Any) -> AbstractContextManager[Any]:
     return array.device if is_cupy(array) else nullcontext()
 
 
+def use_device(device: Device) -> AbstractContextManager[Any]:
+    """A context in which new arrays of CuPy land on `device`; nothing for the CPU.
+
+    Raises:
+        RuntimeError: there is no such GPU.
+    """
+    if device.type == "cpu":
+        return nullcontext()
+    cuda = cupy().cuda
+    if device.index >= (count := cuda.runtime.getDeviceCount()):
+        raise RuntimeError(f"there is no {device}: this machine has {count} CUDA device(s)")
+    return cuda.Device(device.index)
+
+
 def to_device(array: Any, device: Device) -> Any:
     """`array` on `device`; the array itself where it is there already."""
     if device_of(array) == device:
         return array
     if device.type == "cpu":
         return array.get()
-    module = cupy()
-    if device.index >= module.cuda.runtime.getDeviceCount():
-        raise RuntimeError(f"there is no {device}: this machine has "
-                           f"{module.cuda.runtime.getDeviceCount()} CUDA device(s)")
-    with module.cuda.Device(device.index):
-        return module.asarray(array)
+    with use_device(device):
+        return cupy().asarray(array)
 
 
 def widened(x: Any) -> Any:

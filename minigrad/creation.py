@@ -68,36 +68,44 @@ def _size(sizes: tuple[Any, ...], size: Any = ()) -> tuple[Int, ...]:
     return tuple(Int(n) for n in size)
 
 
+def _filled(how: str, size: Any, value: Any, dtype: Any, device: Any, grad: Bool) -> Tensor:
+    """Made on the device where it is to lie: a copy from the host could not be captured."""
+    where = Device(device or "cpu")
+    with backend.use_device(where):
+        on_cpu = np if how == "full" else kernels.cpu
+        module = on_cpu if where.type == "cpu" else backend.cupy()
+        values = () if value is None else (value,)
+        return Tensor(getattr(module, how)(size, *values, dtype or dtypes.DEFAULT), grad)
+
+
 def full(
     size: Sequence[Int], fill_value: Any, *, dtype: Any = None, device: Any = None,
     requires_grad: Bool = False,
 ) -> Tensor:
     """`fill_value` everywhere; the dtype follows the value unless given."""
     dtype = dtype or dtypes.of_number(fill_value)
-    return _place(np.full(_size((size,)), fill_value, dtype), None, device, requires_grad)
+    return _filled("full", _size((size,)), fill_value, dtype, device, requires_grad)
 
 
 def zeros(
     *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: Bool = False
 ) -> Tensor:
     """Zeros, float32 unless a dtype is given."""
-    array = kernels.cpu.zeros(_size(sizes, size), dtype or dtypes.DEFAULT)
-    return _place(array, None, device, requires_grad)
+    return _filled("zeros", _size(sizes, size), None, dtype, device, requires_grad)
 
 
 def ones(
     *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: Bool = False
 ) -> Tensor:
     """Ones, float32 unless a dtype is given."""
-    return _place(np.ones(_size(sizes, size), dtype or dtypes.DEFAULT), None, device, requires_grad)
+    return _filled("full", _size(sizes, size), 1, dtype, device, requires_grad)
 
 
 def empty(
     *sizes: Any, size: Any = (), dtype: Any = None, device: Any = None, requires_grad: Bool = False
 ) -> Tensor:
     """Memory that holds anything, to be written before it is read."""
-    array = kernels.cpu.empty(_size(sizes, size), dtype or dtypes.DEFAULT)
-    return _place(array, None, device, requires_grad)
+    return _filled("empty", _size(sizes, size), None, dtype, device, requires_grad)
 
 
 def eye(

@@ -11,7 +11,7 @@ import re
 import numpy as np
 import pytest
 
-from alexnet import checkpoint, datasets, drawn, report, steps
+from alexnet import checkpoint, checks, datasets, drawn, report, steps
 from alexnet.__main__ import main
 from minigrad import nn
 from minigrad.cuda import graphs
@@ -145,7 +145,29 @@ def test_fine_tuning_waits_for_nothing(quick, no_step_waits, tmp_path, monkeypat
         assert mine == pytest.approx(right, rel=1e-3)
 
 
+@on_cuda
+@pytest.mark.parametrize("check", ["--dry-run", "--overfit-batch"])
+def test_a_check_captures_nothing_and_says_so(alexnet_train, device, monkeypatch, capsys, check):
+    monkeypatch.setattr(checks, "TARGET_LOSS", 100)
+    monkeypatch.setattr(graphs.Graphed, "__call__", None)
+    assert main(["train", *LENET, "--device", "cuda", "--graph", check]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "graph" in line]
+    why = "whose steps run as they are; only a run captures them"
+    assert said == [f"graph     none in this check, {why}"]
+
+
 def test_on_the_cpu_a_graph_is_declined_in_one_line(alexnet_train, capsys):
     alexnet_train(*LENET, "--device", "cpu", "--graph", "--epochs", 1, "--out", "run")
     said = [line for line in capsys.readouterr().out.splitlines() if "graph" in line]
     assert said == ["graph     none: graphs need a GPU, and this run goes without"]
+
+
+@on_cuda
+def test_fine_tuning_twice_gives_the_same_bits(quick, device, tmp_path):
+    draw_folder(tmp_path / "few", 3)
+    hashes = set()
+    for name in ("first", "second"):
+        flags = ["--freeze", "none", "--device", "cuda", "--out", tmp_path / name]
+        assert quick(*flags, "--epochs", 1, data=tmp_path / "few") == 0
+        hashes.add(checkpoint.sha256(tmp_path / name / "last.safetensors"))
+    assert len(hashes) == 1
