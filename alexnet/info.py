@@ -14,6 +14,7 @@ import minigrad
 from alexnet import datasets
 from alexnet.console import say
 from alexnet.environment import blas, extras, versions
+from alexnet.precision import no_tf32
 from minigrad import backend
 from minigrad.cuda import diagnose
 
@@ -59,7 +60,8 @@ def cuda() -> str:
 def precisions() -> str:
     """What `alexnet train --precision` takes here, and what is missing for the rest."""
     bf16 = "bf16" if extras().get("ml_dtypes") else "bf16 (missing: pip install ml_dtypes)"
-    tf32 = "tf32 (only on a GPU)" if backend.cuda_problem() else "tf32"
+    why = "only on a GPU" if backend.cuda_problem() else no_tf32()
+    tf32 = f"tf32 ({why})" if why else "tf32"
     return f"fp32, {tf32}, fp16, {bf16}"
 
 

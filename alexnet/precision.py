@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from alexnet.errors import InputError
-from minigrad import amp, autocast, backends, dtypes
+from minigrad import amp, autocast, backends, cuda, dtypes
 from minigrad.backend import CPU, Device
 
 PRECISIONS = {  # with the bits of what is multiplied
@@ -21,6 +21,13 @@ PRECISIONS = {  # with the bits of what is multiplied
     "fp16": "products of float16, 11 bits, the loss scaled; weights, sums and tests float32",
     "bf16": "products of bfloat16, 8 bits; weights, sums and tests float32",
 }
+
+
+def no_tf32() -> str | None:
+    """Why the GPU has no TF32, if that is so. PyTorch would say nothing, and compute in float32."""
+    major, minor = cuda.get_device_capability()
+    older = f"{cuda.get_device_name()} has compute capability {major}.{minor}, and TF32 needs 8.0"
+    return older if major < 8 else None
 
 
 class Precision:
@@ -44,6 +51,10 @@ class Precision:
                 raise InputError(
                     "--precision tf32: only GPUs have that, and this run is on the CPU; leave it "
                     "out, or add --device cuda"
+                )
+            if (problem := no_tf32()) is not None:
+                raise InputError(
+                    f"--precision tf32: {problem}; leave it out, or add --precision fp16"
                 )
             backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = True
 

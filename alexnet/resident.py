@@ -59,16 +59,26 @@ class Resident:
 
     def begin(self, choices: np.ndarray, light: np.ndarray | None = None, start: int = 0) -> None:
         """Show these: int32 (M, 4) of image, mirrored, top and left, and float32 (M, 1), from the
-        place `start` on."""
-        if self.choices is None or self.choices.shape != choices.shape:
-            self.choices = minigrad.empty(
-                *choices.shape, dtype=minigrad.int32, device=self.labels.device
-            )
-            if light is not None:
-                self.light = minigrad.empty(*light.shape, device=self.labels.device)
-        self.choices.copy_(Tensor(choices))
-        if self.light is not None:
-            self.light.copy_(Tensor(light))
+        place `start` on.
+
+        They lie where the first ones lay: there a captured step looks for them.
+
+        Raises:
+            ValueError: these are more or fewer than the first ones, or of another kind.
+        """
+        given = choices, light
+        if self.choices is None:
+            device = self.labels.device
+            self.choices, self.light = (x if x is None else Tensor(x).to(device) for x in given)
+        for here, new in zip((self.choices, self.light), given, strict=True):
+            before, now = (x if x is None else tuple(x.shape) for x in (here, new))
+            if before != now:
+                raise ValueError(
+                    f"[Resident.begin] expected as many as at first, {before}, got {now}: a "
+                    "captured step would not see them; make another Resident"
+                )
+            if here is not None:
+                here.copy_(Tensor(new))
         self.position.fill_(start)
 
     def batch(self, count: int) -> tuple[Tensor, Tensor]:

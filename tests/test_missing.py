@@ -88,7 +88,7 @@ def test_before_the_constructor_of_module_it_is_said_too():
 
 
 def test_what_is_offered_exists():
-    places = (torch, nn, torch.optim, torch.optim.lr_scheduler, torch.utils.data,
+    places = (torch, torch.cuda, nn, torch.optim, torch.optim.lr_scheduler, torch.utils.data,
               torchvision.models, torchvision.datasets, torchvision.transforms)
     functions = torch.Tensor, nn.functional
     for offer in missing.RELATIVES.values():

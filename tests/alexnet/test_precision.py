@@ -15,6 +15,7 @@ from alexnet.train import scores_and_loss
 from minigrad import Tensor, backends, nn
 from minigrad.backend import CPU
 from tests.alexnet.test_train import FLAGS, metrics, stop_after
+from tests.kernels import cuda_arrays
 
 # Relative error (L2) of scores and of all gradients together, beside float64: between these.
 BOUNDS = {
@@ -115,6 +116,23 @@ def test_tf32_needs_a_gpu(alexnet_train, tmp_path, capsys):
         "or add --device cuda\n"
     )
     assert not (tmp_path / "runs").exists()
+
+
+def test_tf32_needs_a_gpu_that_has_it(gpu, alexnet_train, monkeypatch, capsys):
+    """PyTorch would compute in float32, and say nothing."""
+    monkeypatch.setitem(cuda_arrays.PROPERTIES, "name", b"Tesla T4")
+    assert main(["info"]) == 0
+    assert "fp32, tf32, fp16" in capsys.readouterr().out
+    monkeypatch.setitem(cuda_arrays.PROPERTIES, "major", 7)
+    monkeypatch.setitem(cuda_arrays.PROPERTIES, "minor", 5)
+    why = "Tesla T4 has compute capability 7.5, and TF32 needs 8.0"
+    assert alexnet_train("--precision", "tf32", "--device", "cuda") == 2
+    assert capsys.readouterr().err == (
+        f"alexnet: --precision tf32: {why}; leave it out, or add --precision fp16\n"
+    )
+    assert not backends.cuda.matmul.allow_tf32
+    assert main(["info"]) == 0
+    assert f"fp32, tf32 ({why}), fp16" in capsys.readouterr().out
 
 
 def test_a_run_on_a_gpu(gpu, alexnet_train, tmp_path, capsys, monkeypatch):

@@ -80,6 +80,22 @@ def test_one_kernel_serves_all_types(gpu, splits):
         np.testing.assert_array_equal(x.cpu().numpy(), right.astype(dtype))
 
 
+def test_what_a_graph_reads_stays_where_it_is(gpu, splits):
+    """Another epoch is written into the same arrays; what does not fit there is refused."""
+    batches = TrainingBatches(splits, Preparation(0.286, 0.353, 32, 37), 4, True, 3, lighting=0.1)
+    images = Resident(splits.train_images, splits.train_labels, batches.prepare, GPU)
+    choices, light = choices_of_epoch(batches, 1)
+    images.begin(choices, light)
+    arrays = images.choices.array, images.light.array, images.position.array
+    images.begin(*choices_of_epoch(batches, 2), start=4)
+    now = images.choices.array, images.light.array, images.position.array
+    assert all(a is b for a, b in zip(arrays, now, strict=True))
+    np.testing.assert_array_equal(images.choices.cpu().numpy(), choices_of_epoch(batches, 2)[0])
+    for other in ((choices[:4], light[:4]), (choices, None)):
+        with pytest.raises(ValueError, match=r"as many as at first, \(9, .*another Resident"):
+            images.begin(*other)
+
+
 def test_what_cannot_lie_on_a_gpu(splits):
     images, plain = splits.train_images, Preparation(0.5, 0.5)
     assert resident.can_stay(images, plain)

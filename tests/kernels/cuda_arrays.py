@@ -20,6 +20,10 @@ from typing import Any
 
 import numpy as np
 
+PROPERTIES = {
+    "name": b"double", "major": 9, "minor": 0, "totalGlobalMem": 80 << 30,
+    "multiProcessorCount": 132,
+}  # fmt: skip
 MAP_NORESERVE = 0x4000 | mmap.MAP_ANONYMOUS  # Linux's, which Python's module does not name
 
 
@@ -458,10 +462,10 @@ class Event:
     """`cupy.cuda.Event`."""
 
     def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
-        self.time = 0.0
+        self.time, self.done = 0.0, False
 
     def record(self, stream: Stream | None = None) -> None:
-        self.time = time.perf_counter()
+        self.time, self.done = time.perf_counter(), True
 
     def synchronize(self) -> None:
         wait("Event.synchronize()")

@@ -51,7 +51,8 @@ class Double(types.ModuleType):
             using_allocator=lambda malloc: Device(),
             runtime=types.SimpleNamespace(
                 getDeviceCount=lambda: 1, getDevice=lambda: 0,
-                getDeviceProperties=lambda index: {"name": b"double", "major": 9, "minor": 0},
+                getDeviceProperties=lambda index: dict(on_gpu.PROPERTIES),
+                runtimeGetVersion=lambda: 13020,
                 deviceSynchronize=lambda: wait("deviceSynchronize()"),
             ),
         )  # fmt: skip
