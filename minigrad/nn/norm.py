@@ -95,11 +95,11 @@ class _BatchNorm(Module):
         if input.ndim not in self.dims:
             expected = " or ".join(f"{n}D" for n in self.dims)
             raise ValueError(f"expected {expected} input (got {input.ndim}D input)")
-        momentum = 0.0 if self.momentum is None else self.momentum
+        momentum: Any = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats:
             self.num_batches_tracked.add_(1)
             if self.momentum is None:
-                momentum = 1.0 / self.num_batches_tracked.item()
+                momentum = 1.0 / self.num_batches_tracked.double()  # a tensor: nobody waits for it
         return F.batch_norm(
             input,
             self.running_mean,

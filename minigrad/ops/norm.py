@@ -124,9 +124,10 @@ def batch_norm(
         mean, var = kernels.of(x).batch_norm_stats(x)
         with no_grad():
             if running_mean is not None:
-                running_mean.mul_(1 - momentum).add_(Tensor(mean), alpha=momentum)
+                running_mean.mul_(1 - momentum).add_(Tensor(mean) * momentum)
             if running_var is not None:
-                running_var.mul_(1 - momentum).add_(Tensor(var), alpha=momentum * n / max(n - 1, 1))
+                unbiased = momentum * n / max(n - 1, 1)
+                running_var.mul_(1 - momentum).add_(Tensor(var) * unbiased)
     elif running_mean is None or running_var is None:
         raise ShapeError("[batch_norm] expected running_mean and running_var when not training")
     else:
