@@ -17,7 +17,7 @@ Sources: Winograd (1980); Lavin and Gray (2016), arXiv:1509.09308; the points ar
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
 from math import prod
@@ -29,7 +29,6 @@ from numpy.lib.stride_tricks import as_strided
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
 from minigrad.kernels.cpu.layout import (
-    LONG_BYTES,
     LONG_RUN,
     Block,
     blocks,
@@ -98,7 +97,7 @@ def _polynomial(roots: list[Fraction]) -> list[Fraction]:
 
 def conv2d(x: Array, w: Array, b: Array | None, pad: Pad, groups: int) -> Array:
     """`reference.conv2d` for a 3x3 or 5x5 kernel, stride 1, dilation 1."""
-    _, G, _ = _squares(x.dtype, TILE, w.shape[3])
+    _, G, _ = _matrices(x.dtype, TILE, w.shape[3])
     return _convolve(x, _weights(w, G, groups), w.shape[3], b, pad)
 
 
@@ -106,22 +105,22 @@ def conv2d_backward_input(g: Array, w: Array, pad: Pad, groups: int) -> Array:
     """`reference.conv2d_backward_input`: a convolution of g with the windows turned by 180 degrees
     (their taps in reverse), input and output channels changing places."""
     r = w.shape[3]
-    _, G, _ = _squares(g.dtype, TILE, r)
+    _, G, _ = _matrices(g.dtype, TILE, r)
     turned = _weights(w, G[:, ::-1], groups).swapaxes(2, 3)
     top, bottom, left, right = (r - 1 - side for side in pad)
     return _convolve(g, turned, r, None, (top, bottom, left, right))
 
 
 @cache
-def _squares(dtype: Any, m: int, r: int) -> tuple[Array, ...]:
-    """A^T, G and B^T of the two-dimensional F(m x m, r x r): the Kronecker squares of F(m, r)'s."""
-    return tuple(np.kron(M, M).astype(dtype) for M in cook_toom(m, r))
+def _matrices(dtype: Any, m: int, r: int) -> tuple[Array, ...]:
+    """A^T, G and B^T of F(m, r)."""
+    return tuple(M.astype(dtype) for M in cook_toom(m, r))
 
 
 def _weights(w: Array, G: Array, groups: int) -> Array:
     """U = G w G^T of every kernel: (O, C/groups, r, r) -> (t*t, groups, O/groups, C/groups)."""
     O, per_group, r, _ = w.shape
-    return matmul(G, w.reshape(-1, r * r).T).reshape(-1, groups, O // groups, per_group)
+    return matmul(np.kron(G, G), w.reshape(-1, r * r).T).reshape(-1, groups, O // groups, per_group)
 
 
 def _convolve(x: Array, U: Array, r: int, b: Array | None, pad: Pad) -> Array:
@@ -129,7 +128,7 @@ def _convolve(x: Array, U: Array, r: int, b: Array | None, pad: Pad) -> Array:
     N, _, H, W = x.shape
     elements, groups, per_group, C = U.shape
     O, (top, bottom, left, right) = groups * per_group, pad
-    A, _, B = _squares(x.dtype, TILE, r)
+    A, _, B = _matrices(x.dtype, TILE, r)
     y = empty_maps((N, O, H + top + bottom - r + 1, W + left + right - r + 1), x.dtype)
     TW = tiles(*y.shape[2:])[1]
     for rows, images in _chunks(y, elements * (groups * C + O)):
@@ -151,29 +150,36 @@ def _chunks(y: Array, numbers_a_tile: int) -> list[Block]:
 
 
 def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) -> Array:
-    """`matrix` (t*t, k*k) applied to the k*k tiles of x (C, H, W, B), 4 apart: (t*t, C, P).
+    """matrix X matrix^T of the k*k tiles X of x (C, H, W, B), 4 apart: (t*t, C, P), for a matrix
+    (t, k). Along rows first, for all rows of x at once, so that only overlaps beside are copied.
 
-    Cores take channels, as many at a time as LONG_BYTES hold tiles of.
+    Cores take channels, so many at a time that they stay in cache.
     """
-    C, B, TH = len(x), x.shape[3], rows.stop - rows.start
-    k, P = math.isqrt(matrix.shape[1]), TH * TW * B
+    C, B, TH, (t, k) = len(x), x.shape[3], rows.stop - rows.start, matrix.shape
     height, width = TILE * (TH - 1) + k, TILE * (TW - 1) + k
-    out = memory.empty((len(matrix), C * P), x.dtype)
+    out = memory.empty((t, t, C, TH, TW * B), x.dtype)
+    nbytes = (k + t) * height * TW * B * x.itemsize
 
     def run(start: int, stop: int) -> None:
-        for block in blocks(start, stop, fitting(C, 2 * k * k * P * x.itemsize, LONG_BYTES)):
-            count = block.stop - block.start
+        for block in blocks(start, stop, fitting(C, nbytes)):
             slab = region(x[block], pad[0] - TILE * rows.start, pad[2], height, width)
             c, h, w, n = slab.strides
-            shape = (k, k, count, TH, TW, B)
-            view = as_strided(slab, shape, (h, w, c, h * TILE, w * TILE, n))
-            copy = memory.empty(shape, x.dtype)
-            np.copyto(copy, view)
-            target = out[:, block.start * P : block.stop * P]
-            np.matmul(matrix, copy.reshape(k * k, -1), out=target)
+            taps = memory.empty((len(slab), k, height, TW, B), x.dtype)
+            np.copyto(_runs(taps), _runs(as_strided(slab, taps.shape, (c, w, h, w * TILE, n))))
+            across = memory.empty((len(slab), t, height, TW * B), x.dtype)
+            flat = len(slab), -1, height * TW * B
+            np.matmul(matrix, taps.reshape(flat), out=across.reshape(flat))
+            c, w, h, n = across.strides
+            tiles = as_strided(across, (len(slab), t, TH, k, TW * B), (c, w, h * TILE, h, n))
+            np.matmul(matrix, tiles, out=out[:, :, block].transpose(2, 1, 3, 0, 4))
 
     parallel(run, C, out.size, blas=True)
-    return out.reshape(len(matrix), C, P)
+    return out.reshape(t * t, C, -1)
+
+
+def _runs(x: Array) -> Array:
+    """x (..., B) with each run of B numbers as one element, which NumPy copies in one go."""
+    return x.view(f"V{x.shape[-1] * x.itemsize}")[..., 0]
 
 
 def _products(a: Array, b: Array) -> Array:
@@ -187,22 +193,36 @@ def _products(a: Array, b: Array) -> Array:
 def _place(A: Array, M: Array, b: Array | None, rows: slice, y: Array) -> None:
     """y (O, OH, OW, B) at `rows` of tiles = A^T M A for M (t*t, O, P), plus b (O,)."""
     _, OH, OW, B = y.shape
+    (_, t), P = A.shape, M.shape[2]
     TH, TW = rows.stop - rows.start, -(-OW // TILE)
+    by_channel = M.reshape(t, t, -1, P).transpose(2, 1, 0, 3)
 
     def run(start: int, stop: int) -> None:
-        for block in blocks(start, stop, fitting(len(y), 2 * len(M) * M[0, 0].nbytes, LONG_BYTES)):
-            part = M[:, block].reshape(len(M), -1)
-            Y = memory.empty((TILE * TILE, part.shape[1]), y.dtype)
-            np.matmul(A, part, out=Y)
-            Y = Y.reshape(TILE, TILE, -1, TH, TW, B)
-            bias = 0 if b is None else b[block, None, None, None]
-            for p in range(TILE):
-                for q in range(TILE):
-                    target = y[block, TILE * rows.start + p : TILE * rows.stop : TILE, q::TILE]
-                    h, w = target.shape[1:3]  # less than TH, TW where the last tile hangs over
-                    np.add(Y[p, q, :, :h, :w], bias, out=target)
+        for block in blocks(start, stop, fitting(len(y), 2 * t * t * P * y.itemsize)):
+            part = by_channel[block]
+            down = memory.empty((len(part), t, TILE, P), y.dtype)
+            np.matmul(A, part, out=down)
+            Y = memory.empty((len(part), TILE, TILE * P), y.dtype)
+            np.matmul(A, down.reshape(len(part), t, -1), out=Y)
+            Y = Y.reshape(-1, TILE, TILE, TH, TW, B)
+            bias = 0 if b is None else b[block, None, None, None, None, None]
+            for th, h, p in _whole_and_rest(rows, OH):
+                for tw, w, q in _whole_and_rest(slice(0, TW), OW):
+                    target = y[block, h, w].reshape(len(part), -1, p, tw.stop - tw.start, q, B)
+                    np.add(Y[:, :q, :p, th, tw], bias, out=target.transpose(0, 4, 2, 1, 3, 5))
 
     parallel(run, len(y), M.size, blas=True)
+
+
+def _whole_and_rest(tiles: slice, size: int) -> Iterator[tuple[slice, slice, int]]:
+    """(tiles counted from the first, their pixels, pixels of each) of the tiles that lie within
+    `size`, and of the last, if it hangs over."""
+    whole, first, stop = size // TILE, tiles.start, min(tiles.stop * TILE, size)
+    count = min(tiles.stop, whole) - first
+    if count > 0:
+        yield slice(0, count), slice(first * TILE, (first + count) * TILE), TILE
+    if stop % TILE:
+        yield slice(whole - first, whole - first + 1), slice(whole * TILE, stop), stop % TILE
 
 
 def conv2d_backward_weight(
@@ -214,8 +234,8 @@ def conv2d_backward_weight(
     are its r*r contributions to the weights, and all tiles are summed before the last transform.
     """
     O, per_group, r, _ = w_shape
-    A, G, B = _squares(x.dtype, r, TILE)
-    elements, TW = len(B), tiles(*g.shape[2:])[1]
+    A, G, B = _matrices(x.dtype, r, TILE)
+    elements, TW = len(B) ** 2, tiles(*g.shape[2:])[1]
     total = None
     for rows, images in _chunks(g, elements * (x.shape[1] + O)):
         V = _transformed_tiles(B, images_last(x)[..., images], rows, TW, pad)
@@ -226,4 +246,4 @@ def conv2d_backward_weight(
         total = product if total is None else np.add(total, product, out=total)
     if total is None:  # no images
         return memory.zeros(w_shape, x.dtype)
-    return matmul(total.reshape(elements, -1).T, A.T).reshape(w_shape)
+    return matmul(total.reshape(elements, -1).T, np.kron(A, A).T).reshape(w_shape)
