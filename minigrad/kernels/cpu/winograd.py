@@ -35,7 +35,6 @@ from minigrad.kernels.cpu.layout import (
     empty_maps,
     fitting,
     images_last,
-    region,
 )
 from minigrad.kernels.cpu.matmul import matmul
 from minigrad.kernels.geometry import Pad
@@ -155,31 +154,39 @@ def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) 
 
     Cores take channels, so many at a time that they stay in cache.
     """
-    C, B, TH, (t, k) = len(x), x.shape[3], rows.stop - rows.start, matrix.shape
-    height, width = TILE * (TH - 1) + k, TILE * (TW - 1) + k
+    (C, H, W, B), TH, (t, k) = x.shape, rows.stop - rows.start, matrix.shape
+    top, left, height = pad[0] - TILE * rows.start, pad[2], TILE * (TH - 1) + k
+    seen = slice(max(0, -top), min(H, height - top))  # rows of x
+    overhangs = max(top, left, height - top - H, TILE * (TW - 1) + k - left - W) > 0
     out = memory.empty((t, t, C, TH, TW * B), x.dtype)
     nbytes = (k + t) * height * TW * B * x.itemsize
 
     def run(start: int, stop: int) -> None:
         for block in blocks(start, stop, fitting(C, nbytes)):
-            slab = region(x[block], pad[0] - TILE * rows.start, pad[2], height, width)
-            c, h, w, n = slab.strides
-            taps = memory.empty((len(slab), k, height, TW, B), x.dtype)
-            np.copyto(_runs(taps), _runs(as_strided(slab, taps.shape, (c, w, h, w * TILE, n))))
-            across = memory.empty((len(slab), t, height, TW * B), x.dtype)
-            flat = len(slab), -1, height * TW * B
+            count = block.stop - block.start
+            taps = (memory.zeros if overhangs else memory.empty)((count, k, height, TW, B), x.dtype)
+            for tap in range(k):
+                first = max(0, -((tap - left) // TILE))  # tile in which this tap is inside of x
+                source = x[block, seen, TILE * first + tap - left :: TILE][:, :, : TW - first]
+                h, w = seen.start + top, slice(first, first + source.shape[2])
+                _copy_runs(taps[:, tap, h : h + source.shape[1], w], source)
+            across = memory.empty((count, t, height, TW * B), x.dtype)
+            flat = count, -1, height * TW * B
             np.matmul(matrix, taps.reshape(flat), out=across.reshape(flat))
             c, w, h, n = across.strides
-            tiles = as_strided(across, (len(slab), t, TH, k, TW * B), (c, w, h * TILE, h, n))
+            tiles = as_strided(across, (count, t, TH, k, TW * B), (c, w, h * TILE, h, n))
             np.matmul(matrix, tiles, out=out[:, :, block].transpose(2, 1, 3, 0, 4))
 
     parallel(run, C, out.size, blas=True)
     return out.reshape(t * t, C, -1)
 
 
-def _runs(x: Array) -> Array:
-    """x (..., B) with each run of B numbers as one element, which NumPy copies in one go."""
-    return x.view(f"V{x.shape[-1] * x.itemsize}")[..., 0]
+def _copy_runs(target: Array, source: Array) -> None:
+    """np.copyto for arrays (..., B), but each run of B numbers as one element, which is faster."""
+    if source.shape[-1] == 1 or source.strides[-1] == source.itemsize:
+        run = f"V{source.shape[-1] * source.itemsize}"
+        target, source = target.view(run), source.view(run)
+    np.copyto(target, source)
 
 
 def _products(a: Array, b: Array) -> Array:
@@ -198,18 +205,19 @@ def _place(A: Array, M: Array, b: Array | None, rows: slice, y: Array) -> None:
     by_channel = M.reshape(t, t, -1, P).transpose(2, 1, 0, 3)
 
     def run(start: int, stop: int) -> None:
-        for block in blocks(start, stop, fitting(len(y), 2 * t * t * P * y.itemsize)):
-            part = by_channel[block]
-            down = memory.empty((len(part), t, TILE, P), y.dtype)
-            np.matmul(A, part, out=down)
-            Y = memory.empty((len(part), TILE, TILE * P), y.dtype)
-            np.matmul(A, down.reshape(len(part), t, -1), out=Y)
-            Y = Y.reshape(-1, TILE, TILE, TH, TW, B)
-            bias = 0 if b is None else b[block, None, None, None, None, None]
+        for block in blocks(start, stop, fitting(len(y), (t + TILE) * TILE * P * y.itemsize)):
+            count = block.stop - block.start
+            down = memory.empty((count, t, TILE, P), y.dtype)
+            np.matmul(A, by_channel[block], out=down)
+            Y = memory.empty((count, TILE, TILE * P), y.dtype)
+            np.matmul(A, down.reshape(count, t, -1), out=Y)
+            if b is not None:
+                Y += b[block, None, None]
+            Y = Y.reshape(count, TILE, TILE, TH, TW, B).transpose(0, 3, 2, 4, 1, 5)
             for th, h, p in _whole_and_rest(rows, OH):
                 for tw, w, q in _whole_and_rest(slice(0, TW), OW):
-                    target = y[block, h, w].reshape(len(part), -1, p, tw.stop - tw.start, q, B)
-                    np.add(Y[:, :q, :p, th, tw], bias, out=target.transpose(0, 4, 2, 1, 3, 5))
+                    target = y[block, h, w].reshape(count, -1, p, tw.stop - tw.start, q, B)
+                    _copy_runs(target, Y[:, th, :p, tw, :q])
 
     parallel(run, len(y), M.size, blas=True)
 
