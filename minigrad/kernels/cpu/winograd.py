@@ -28,14 +28,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
-from minigrad.kernels.cpu.layout import (
-    LONG_RUN,
-    Block,
-    blocks,
-    empty_maps,
-    fitting,
-    images_last,
-)
+from minigrad.kernels.cpu.layout import LONG_RUN, Block, blocks, empty_maps, fitting, images_last
 from minigrad.kernels.cpu.matmul import matmul
 from minigrad.kernels.geometry import Pad
 
@@ -118,8 +111,17 @@ def _matrices(dtype: Any, m: int, r: int) -> tuple[Array, ...]:
 
 def _weights(w: Array, G: Array, groups: int) -> Array:
     """U = G w G^T of every kernel: (O, C/groups, r, r) -> (t*t, groups, O/groups, C/groups)."""
-    O, per_group, r, _ = w.shape
-    return matmul(np.kron(G, G), w.reshape(-1, r * r).T).reshape(-1, groups, O // groups, per_group)
+    (O, C, r, _), (t, _) = w.shape, G.shape
+    U, square = memory.empty((O, t * t, C), w.dtype), np.kron(G, G)
+
+    def run(start: int, stop: int) -> None:
+        for block in blocks(start, stop, fitting(O, (r * r + t * t) * C * w.itemsize)):
+            kernels = memory.empty((block.stop - block.start, r * r, C), w.dtype)
+            np.copyto(kernels, w[block].reshape(-1, C, r * r).swapaxes(1, 2))
+            np.matmul(square, kernels, out=U[block])
+
+    parallel(run, O, U.size, blas=True)
+    return U.swapaxes(0, 1).reshape(t * t, groups, O // groups, C)
 
 
 def _convolve(x: Array, U: Array, r: int, b: Array | None, pad: Pad) -> Array:
@@ -168,8 +170,9 @@ def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) 
             for tap in range(k):
                 first = max(0, -((tap - left) // TILE))  # tile in which this tap is inside of x
                 source = x[block, seen, TILE * first + tap - left :: TILE][:, :, : TW - first]
-                h, w = seen.start + top, slice(first, first + source.shape[2])
-                _copy_runs(taps[:, tap, h : h + source.shape[1], w], source)
+                down, last = seen.start + top, first + source.shape[2]
+                target = taps[:, tap, down : down + source.shape[1], first:last]
+                _copy_runs(target, source)
             across = memory.empty((count, t, height, TW * B), x.dtype)
             flat = count, -1, height * TW * B
             np.matmul(matrix, taps.reshape(flat), out=across.reshape(flat))
@@ -254,4 +257,5 @@ def conv2d_backward_weight(
         total = product if total is None else np.add(total, product, out=total)
     if total is None:  # no images
         return memory.zeros(w_shape, x.dtype)
-    return matmul(total.reshape(elements, -1).T, np.kron(A, A).T).reshape(w_shape)
+    contributions = total.reshape(elements, O, per_group).transpose(1, 2, 0)
+    return matmul(contributions, np.kron(A, A).T).reshape(w_shape)
