@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
-from math import prod
+from math import isqrt, prod
 from typing import Any
 
 import numpy as np
@@ -30,14 +30,15 @@ from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
 from minigrad.kernels.cpu.layout import LONG_RUN, Block, blocks, empty_maps, fitting, images_last
 from minigrad.kernels.cpu.matmul import matmul
-from minigrad.kernels.geometry import Pad
+from minigrad.kernels.geometry import Pad, output_shape
 
 Array = np.ndarray
 
-TILE = 4  # m, the side of an output tile
 HALF = Fraction(1, 2)
-POINTS = {6: (0, 1, -1, HALF, -2), 8: (0, 1, -1, 2, -2, HALF, -HALF)}  # by t; small errors
-KERNELS = tuple(t - TILE + 1 for t in POINTS)  # r: the sizes of kernels that this file can do
+POINTS = {  # by t; chosen for small errors
+    4: (0, 1, -1), 5: (0, 1, -1, 2), 6: (0, 1, -1, HALF, -2), 8: (0, 1, -1, 2, -2, HALF, -HALF),
+}  # fmt: skip
+TILES = {3: (2, 3, 4, 6), 5: (2, 4)}  # m, the side of an output tile, by r, the kernel's
 MOST_BYTES = 1 << 26  # of transformed tiles at a time
 
 
@@ -66,16 +67,25 @@ def cook_toom(m: int, r: int) -> tuple[Array, Array, Array]:
 
 
 def cost(shape: tuple[int, ...], w_shape: tuple[int, ...], groups: int) -> float:
-    """About how many nanoseconds one core needs for maps of `shape`: as in `im2col.cost`, and 2
-    for a number of a tile that is transformed, 1.3 for one of the weights."""
-    (N, _, OH, OW), (O, C, r, _) = shape, w_shape
+    """About how many nanoseconds one core needs for maps of `shape`, with the best tiles."""
+    return _best(shape, w_shape, groups)[0]
+
+
+def _best(shape: tuple[int, ...], w_shape: tuple[int, ...], groups: int) -> tuple[float, int]:
+    """The least cost, and its m. As in `im2col.cost`, and 2 for a number of a tile that is
+    transformed, 1.3 for one of the weights."""
+    N, (O, C, r, _) = shape[0], w_shape
     a_tile = 0.02 * C * O + 2 * (groups * C + O)
-    return (TILE + r - 1) ** 2 * (N * prod(tiles(OH, OW)) * a_tile + 1.3 * C * O)
+
+    def of(m: int) -> float:
+        return (m + r - 1) ** 2 * (N * prod(tiles(shape, m)) * a_tile + 1.3 * C * O)
+
+    return min((of(m), m) for m in TILES[r])
 
 
-def tiles(OH: int, OW: int) -> tuple[int, int]:
-    """(TH, TW): output tiles down and across a map; the last may hang over."""
-    return -(-OH // TILE), -(-OW // TILE)
+def tiles(shape: tuple[int, ...], m: int) -> tuple[int, int]:
+    """(TH, TW): output tiles down and across maps of `shape`; the last may hang over."""
+    return -(-shape[2] // m), -(-shape[3] // m)
 
 
 def _polynomial(roots: list[Fraction]) -> list[Fraction]:
@@ -89,18 +99,22 @@ def _polynomial(roots: list[Fraction]) -> list[Fraction]:
 
 def conv2d(x: Array, w: Array, b: Array | None, pad: Pad, groups: int) -> Array:
     """`reference.conv2d` for a 3x3 or 5x5 kernel, stride 1, dilation 1."""
-    _, G, _ = _matrices(x.dtype, TILE, w.shape[3])
-    return _convolve(x, _weights(w, G, groups), w.shape[3], b, pad)
+    y_shape = len(x), len(w), *output_shape(x.shape, w.shape[2:], (1, 1), pad, (1, 1))
+    m = _best(y_shape, w.shape, groups)[1]
+    _, G, _ = _matrices(x.dtype, m, w.shape[3])
+    return _convolve(x, _weights(w, G, groups), y_shape, b, pad, m)
 
 
-def conv2d_backward_input(g: Array, w: Array, pad: Pad, groups: int) -> Array:
+def conv2d_backward_input(
+    g: Array, w: Array, x_shape: tuple[int, ...], pad: Pad, groups: int
+) -> Array:
     """`reference.conv2d_backward_input`: a convolution of g with the windows turned by 180 degrees
     (their taps in reverse), input and output channels changing places."""
-    r = w.shape[3]
-    _, G, _ = _matrices(g.dtype, TILE, r)
+    r, m = w.shape[3], _best(x_shape, w.shape, groups)[1]
+    _, G, _ = _matrices(g.dtype, m, r)
     turned = _weights(w, G[:, ::-1], groups).swapaxes(2, 3)
     top, bottom, left, right = (r - 1 - side for side in pad)
-    return _convolve(g, turned, r, None, (top, bottom, left, right))
+    return _convolve(g, turned, x_shape, None, (top, bottom, left, right), m)
 
 
 @cache
@@ -124,16 +138,16 @@ def _weights(w: Array, G: Array, groups: int) -> Array:
     return U.swapaxes(0, 1).reshape(t * t, groups, O // groups, C)
 
 
-def _convolve(x: Array, U: Array, r: int, b: Array | None, pad: Pad) -> Array:
-    """y (N, O, OH, OW) of x (N, C, H, W) and transformed weights U (t*t, groups, O/G, C/G)."""
-    N, _, H, W = x.shape
+def _convolve(
+    x: Array, U: Array, y_shape: tuple[int, ...], b: Array | None, pad: Pad, m: int
+) -> Array:
+    """y of x (N, C, H, W) and transformed weights U (t*t, groups, O/G, C/G) by tiles of m x m."""
     elements, groups, per_group, C = U.shape
-    O, (top, bottom, left, right) = groups * per_group, pad
-    A, _, B = _matrices(x.dtype, TILE, r)
-    y = empty_maps((N, O, H + top + bottom - r + 1, W + left + right - r + 1), x.dtype)
-    TW = tiles(*y.shape[2:])[1]
-    for rows, images in _chunks(y, elements * (groups * C + O)):
-        V = _transformed_tiles(B, images_last(x)[..., images], rows, TW, pad)
+    O, y = groups * per_group, empty_maps(y_shape, x.dtype)
+    A, _, B = _matrices(x.dtype, m, isqrt(elements) - m + 1)
+    TW = tiles(y.shape, m)[1]
+    for rows, images in _chunks(y, m, elements * (groups * C + O)):
+        V = _transformed_tiles(B, images_last(x)[..., images], m, rows, TW, pad)
         M = _products(U, V.reshape(elements, groups, C, -1))  # (t*t, groups, O/G, P)
         del V  # no piece lives on while the next is made: these are the largest arrays of a step
         _place(A, M.reshape(elements, O, -1), b, rows, images_last(y)[..., images])
@@ -141,25 +155,25 @@ def _convolve(x: Array, U: Array, r: int, b: Array | None, pad: Pad) -> Array:
     return y
 
 
-def _chunks(y: Array, numbers_a_tile: int) -> list[Block]:
+def _chunks(y: Array, m: int, numbers_a_tile: int) -> list[Block]:
     """The (rows of tiles, images) of y to transform at a time: all, if MOST_BYTES hold them."""
-    TH, TW = tiles(*y.shape[2:])
+    TH, TW = tiles(y.shape, m)
     most = max(1, MOST_BYTES // (numbers_a_tile * TW * y.itemsize))  # rows of tiles x images
     images = max(1, min(len(y), max(most, LONG_RUN)))
     rows = max(1, most // images)
     return [(i, j) for j in blocks(0, len(y), images) for i in blocks(0, TH, rows)]
 
 
-def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) -> Array:
-    """matrix X matrix^T of the k*k tiles X of x (C, H, W, B), 4 apart: (t*t, C, P), for a matrix
+def _transformed_tiles(matrix: Array, x: Array, m: int, rows: slice, TW: int, pad: Pad) -> Array:
+    """matrix X matrix^T of the k*k tiles X of x (C, H, W, B), m apart: (t*t, C, P), for a matrix
     (t, k). Along rows first, for all rows of x at once, so that only overlaps beside are copied.
 
     Cores take channels, so many at a time that they stay in cache.
     """
     (C, H, W, B), TH, (t, k) = x.shape, rows.stop - rows.start, matrix.shape
-    top, left, height = pad[0] - TILE * rows.start, pad[2], TILE * (TH - 1) + k
+    top, left, height = pad[0] - m * rows.start, pad[2], m * (TH - 1) + k
     seen = slice(max(0, -top), min(H, height - top))  # rows of x
-    overhangs = max(top, left, height - top - H, TILE * (TW - 1) + k - left - W) > 0
+    overhangs = max(top, left, height - top - H, m * (TW - 1) + k - left - W) > 0
     out = memory.empty((t, t, C, TH, TW * B), x.dtype)
     nbytes = (k + t) * height * TW * B * x.itemsize
 
@@ -168,8 +182,8 @@ def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) 
             count = block.stop - block.start
             taps = (memory.zeros if overhangs else memory.empty)((count, k, height, TW, B), x.dtype)
             for tap in range(k):
-                first = max(0, -((tap - left) // TILE))  # tile in which this tap is inside of x
-                source = x[block, seen, TILE * first + tap - left :: TILE][:, :, : TW - first]
+                first = max(0, -((tap - left) // m))  # tile in which this tap is inside of x
+                source = x[block, seen, m * first + tap - left :: m][:, :, : TW - first]
                 down, last = seen.start + top, first + source.shape[2]
                 target = taps[:, tap, down : down + source.shape[1], first:last]
                 _copy_runs(target, source)
@@ -177,8 +191,8 @@ def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) 
             flat = count, -1, height * TW * B
             np.matmul(matrix, taps.reshape(flat), out=across.reshape(flat))
             c, w, h, n = across.strides
-            tiles = as_strided(across, (count, t, TH, k, TW * B), (c, w, h * TILE, h, n))
-            np.matmul(matrix, tiles, out=out[:, :, block].transpose(2, 1, 3, 0, 4))
+            columns = as_strided(across, (count, t, TH, k, TW * B), (c, w, h * m, h, n))
+            np.matmul(matrix, columns, out=out[:, :, block].transpose(2, 1, 3, 0, 4))
 
     parallel(run, C, out.size, blas=True)
     return out.reshape(t * t, C, -1)
@@ -203,37 +217,37 @@ def _products(a: Array, b: Array) -> Array:
 def _place(A: Array, M: Array, b: Array | None, rows: slice, y: Array) -> None:
     """y (O, OH, OW, B) at `rows` of tiles = A^T M A for M (t*t, O, P), plus b (O,)."""
     _, OH, OW, B = y.shape
-    (_, t), P = A.shape, M.shape[2]
-    TH, TW = rows.stop - rows.start, -(-OW // TILE)
+    (m, t), P = A.shape, M.shape[2]
+    TH, TW = rows.stop - rows.start, -(-OW // m)
     by_channel = M.reshape(t, t, -1, P).transpose(2, 1, 0, 3)
 
     def run(start: int, stop: int) -> None:
-        for block in blocks(start, stop, fitting(len(y), (t + TILE) * TILE * P * y.itemsize)):
+        for block in blocks(start, stop, fitting(len(y), (t + m) * m * P * y.itemsize)):
             count = block.stop - block.start
-            down = memory.empty((count, t, TILE, P), y.dtype)
+            down = memory.empty((count, t, m, P), y.dtype)
             np.matmul(A, by_channel[block], out=down)
-            Y = memory.empty((count, TILE, TILE * P), y.dtype)
+            Y = memory.empty((count, m, m * P), y.dtype)
             np.matmul(A, down.reshape(count, t, -1), out=Y)
             if b is not None:
                 Y += b[block, None, None]
-            Y = Y.reshape(count, TILE, TILE, TH, TW, B).transpose(0, 3, 2, 4, 1, 5)
-            for th, h, p in _whole_and_rest(rows, OH):
-                for tw, w, q in _whole_and_rest(slice(0, TW), OW):
+            Y = Y.reshape(count, m, m, TH, TW, B).transpose(0, 3, 2, 4, 1, 5)
+            for th, h, p in _whole_and_rest(rows, OH, m):
+                for tw, w, q in _whole_and_rest(slice(0, TW), OW, m):
                     target = y[block, h, w].reshape(count, -1, p, tw.stop - tw.start, q, B)
                     _copy_runs(target, Y[:, th, :p, tw, :q])
 
     parallel(run, len(y), M.size, blas=True)
 
 
-def _whole_and_rest(tiles: slice, size: int) -> Iterator[tuple[slice, slice, int]]:
+def _whole_and_rest(tiles: slice, size: int, m: int) -> Iterator[tuple[slice, slice, int]]:
     """(tiles counted from the first, their pixels, pixels of each) of the tiles that lie within
     `size`, and of the last, if it hangs over."""
-    whole, first, stop = size // TILE, tiles.start, min(tiles.stop * TILE, size)
+    whole, first, stop = size // m, tiles.start, min(tiles.stop * m, size)
     count = min(tiles.stop, whole) - first
     if count > 0:
-        yield slice(0, count), slice(first * TILE, (first + count) * TILE), TILE
-    if stop % TILE:
-        yield slice(whole - first, whole - first + 1), slice(whole * TILE, stop), stop % TILE
+        yield slice(0, count), slice(first * m, (first + count) * m), m
+    if stop % m:
+        yield slice(whole - first, whole - first + 1), slice(whole * m, stop), stop % m
 
 
 def conv2d_backward_weight(
@@ -245,12 +259,13 @@ def conv2d_backward_weight(
     are its r*r contributions to the weights, and all tiles are summed before the last transform.
     """
     O, per_group, r, _ = w_shape
-    A, G, B = _matrices(x.dtype, r, TILE)
-    elements, TW = len(B) ** 2, tiles(*g.shape[2:])[1]
+    m = _best(g.shape, w_shape, groups)[1]
+    A, G, B = _matrices(x.dtype, r, m)
+    elements, TW = len(B) ** 2, tiles(g.shape, m)[1]
     total = None
-    for rows, images in _chunks(g, elements * (x.shape[1] + O)):
-        V = _transformed_tiles(B, images_last(x)[..., images], rows, TW, pad)
-        D = _transformed_tiles(G, images_last(g)[..., images], rows, TW, (0, 0, 0, 0))
+    for rows, images in _chunks(g, m, elements * (x.shape[1] + O)):
+        V = _transformed_tiles(B, images_last(x)[..., images], m, rows, TW, pad)
+        D = _transformed_tiles(G, images_last(g)[..., images], m, rows, TW, (0, 0, 0, 0))
         V = V.reshape(elements, groups, per_group, -1).swapaxes(2, 3)
         product = _products(D.reshape(elements, groups, O // groups, -1), V)  # sums over the tiles
         del V, D
