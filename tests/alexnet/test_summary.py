@@ -156,8 +156,8 @@ def test_the_algorithms_of_a_convolution(capsys):
     layers = trace(net, mg.zeros(8, 64, 16, 16))
     names = [summary.algorithm(layer) for layer in layers]
     assert names == ["winograd", "winograd", "im2col", "", "im2col"]
-    deep = trace(nn.Sequential(nn.Conv2d(64, 64, 3)), mg.zeros(32, 64, 6, 6))
-    assert summary.algorithm(deep[0]) == "winograd, im2col"  # a tile of y, four of x, not all full
+    deep = trace(nn.Sequential(nn.Conv2d(64, 64, 5, padding=3)), mg.zeros(32, 64, 2, 2))
+    assert summary.algorithm(deep[0]) == "winograd, im2col"  # a full tile of y, but not of x
     header, *rows, total = printed_table(capsys, "alexnet_small", "--batch-size", "2")
     assert header.split()[:3] == ["layer", "algorithm", "output"]
     assert [row.split()[2] for row in rows if "Conv2d" in row] == ["im2col"] * 3

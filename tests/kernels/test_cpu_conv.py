@@ -104,7 +104,55 @@ def test_fold_is_the_adjoint_of_unfold():
     np.testing.assert_allclose((columns * g).sum(), (x * im2col.fold(g, x.shape, *options)).sum())
 
 
-@pytest.mark.parametrize(("m", "r"), [(4, 3), (4, 5), (3, 4), (5, 4)])
+# The norm of Winograd's error over the result's in float32, by r and m, as the file states it.
+STATED = {
+    (3, 2): 7e-7, (3, 3): 2e-6, (3, 4): 2.5e-6, (3, 6): 7e-6, (5, 2): 3e-6, (5, 4): 7e-6,
+}  # fmt: skip
+
+
+def test_a_bound_is_stated_for_each_tile():
+    assert set(STATED) == {(r, m) for r in winograd.TILES for m in winograd.TILES[r]}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("r", "m"), STATED)
+def test_error_of_each_tile(r, m, dtype, monkeypatch):
+    """Sums over 256 channels, forward, and of the two gradients; float64 has 29 bits more."""
+    monkeypatch.setitem(winograd.TILES, r, (m,))
+    pad = (r // 2,) * 4
+    x, w, b, g, _, options = arrays(dict(x=(2, 256, 13, 13), w=(8, 256, r, r), pad=pad), dtype)
+    wide = [a.astype(np.float64) for a in (x, w, b, g)]
+    bound = STATED[r, m] / (1 if dtype == "float32" else 2**29)
+    close(winograd.conv2d(x, w, b, pad, 1), im2col.conv2d(*wide[:3], *options), bound)
+    gx = im2col.conv2d_backward_input(wide[3], wide[1], x.shape, *options)
+    close(winograd.conv2d_backward_input(g, w, x.shape, pad, 1), gx, bound)
+    gw = im2col.conv2d_backward_weight(wide[3], wide[0], w.shape, *options)
+    close(winograd.conv2d_backward_weight(g, x, w.shape, pad, 1), gw, bound)
+
+
+@pytest.mark.parametrize(
+    ("name", "m"), [(name, m) for name in BOTH for m in winograd.TILES[BOTH[name]["w"][2]]]
+)
+def test_each_tile_equals_the_loops(name, m, monkeypatch):
+    (x, w, b, g), (y, gx, gw), options = by_loops(name, "float64")
+    monkeypatch.setitem(winograd.TILES, w.shape[2], (m,))
+    _, pad, _, groups = options
+    bound = BOUNDS["winograd", "float64"]
+    close(winograd.conv2d(x, w, b, pad, groups), y, bound)
+    close(winograd.conv2d_backward_input(g, w, x.shape, pad, groups), gx, bound)
+    close(winograd.conv2d_backward_weight(g, x, w.shape, pad, groups), gw, bound)
+
+
+def test_tiles_are_chosen_to_fit_the_maps(monkeypatch):
+    def chosen(OH, channels, r=3):
+        return winograd._best((32, channels, OH, OH), (channels, channels, r, r), 1)[1]
+
+    assert [chosen(3, 512), chosen(6, 256), chosen(13, 384), chosen(24, 64)] == [3, 3, 4, 6]
+    assert chosen(26, 96, 5) == 4
+    assert chosen(2, 512, 5) == 2
+
+
+@pytest.mark.parametrize(("m", "r"), [(4, 3), (4, 5), (3, 4), (5, 4), (2, 3), (3, 3), (3, 6)])
 def test_cook_toom_convolves(m, r):
     """A^T [(G w) . (B^T x)] slides w along x, for any w and x."""
     AT, G, BT = winograd.cook_toom(m, r)

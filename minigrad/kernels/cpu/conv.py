@@ -34,7 +34,7 @@ def conv2d_backward_input(
 ) -> Array:
     """gx, of shape x_shape, from g (N, O, OH, OW)."""
     if choose(g.dtype, x_shape, w.shape, stride, pad, dilation, groups) == "winograd":
-        return winograd.conv2d_backward_input(g, w, pad, groups)
+        return winograd.conv2d_backward_input(g, w, x_shape, pad, groups)
     return im2col.conv2d_backward_input(g, w, x_shape, stride, pad, dilation, groups)
 
 
@@ -62,7 +62,7 @@ def choose(
         raise ValueError(f"backends.conv.algorithm: the CPU has {ALGORITHMS}, not {algorithm!r}")
     _, _, KH, KW = w_shape
     possible = (
-        KH == KW and KH in winograd.KERNELS and stride == dilation == (1, 1) and max(pad) < KH
+        KH == KW and KH in winograd.TILES and stride == dilation == (1, 1) and max(pad) < KH
     )
     if algorithm == "winograd" and not possible:
         raise ValueError(

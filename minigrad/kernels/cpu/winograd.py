@@ -7,9 +7,18 @@ F(m x m, r x r) computes a tile of m*m outputs from t*t inputs, t = m + r - 1, a
 which multiplies t*t numbers where the sliding window multiplies m*m*r*r: 36 instead of 144 for
 F(4x4, 3x3), 64 instead of 400 for F(4x4, 5x5). Summed over channels, each of the t*t products is a
 matrix product (O, C) @ (C, tiles), so BLAS still does the work. The gradient of the weights is a
-convolution too, of x with tiles of g for kernels and the r*r weights for outputs: F(r x r, 4 x 4).
-The price is rounding: errors are about 6 (3x3) and 10 to 20 (5x5) times those of `im2col.py`, that
-is 2e-6 and 3e-6 to 6e-6 of the result's norm in float32.
+convolution too, of x with tiles of g for kernels and the r*r weights for outputs: F(r x r, m x m).
+
+The larger a tile, the fewer products, but the more its last hang over the edge of a small map, and
+the more weights there are; a cost says which m is best. The price is rounding: the error's norm
+over the result's, for sums over 256 channels in float32, is at most (and in float64 2^-29 of it)
+
+    m            2      3      4        6
+    r = 3      7e-7   2e-6   2.5e-6   7e-6
+    r = 5      3e-6     -     7e-6     -       beside 1e-6 of `im2col.py`
+
+The transforms cost as much time as the products, by bytes more than by arithmetic: hence one
+direction of the tiles after the other, a few channels at a time, that stay in cache.
 
 Sources: Winograd (1980); Lavin and Gray (2016), arXiv:1509.09308; the points are Barabasz et al.'s
 (2018), arXiv:1803.10986.
@@ -17,10 +26,10 @@ Sources: Winograd (1980); Lavin and Gray (2016), arXiv:1509.09308; the points ar
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
-from math import prod
+from math import isqrt, prod
 from typing import Any
 
 import numpy as np
@@ -28,25 +37,17 @@ from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
-from minigrad.kernels.cpu.layout import (
-    LONG_BYTES,
-    LONG_RUN,
-    Block,
-    blocks,
-    empty_maps,
-    fitting,
-    images_last,
-    region,
-)
+from minigrad.kernels.cpu.layout import LONG_RUN, Block, blocks, empty_maps, fitting, images_last
 from minigrad.kernels.cpu.matmul import matmul
-from minigrad.kernels.geometry import Pad
+from minigrad.kernels.geometry import Pad, output_shape
 
 Array = np.ndarray
 
-TILE = 4  # m, the side of an output tile
 HALF = Fraction(1, 2)
-POINTS = {6: (0, 1, -1, HALF, -2), 8: (0, 1, -1, 2, -2, HALF, -HALF)}  # by t; small errors
-KERNELS = tuple(t - TILE + 1 for t in POINTS)  # r: the sizes of kernels that this file can do
+POINTS = {  # by t; chosen for small errors
+    4: (0, 1, -1), 5: (0, 1, -1, 2), 6: (0, 1, -1, HALF, -2), 8: (0, 1, -1, 2, -2, HALF, -HALF),
+}  # fmt: skip
+TILES = {3: (2, 3, 4, 6), 5: (2, 4)}  # m, the side of an output tile, by r, the kernel's
 MOST_BYTES = 1 << 26  # of transformed tiles at a time
 
 
@@ -75,16 +76,25 @@ def cook_toom(m: int, r: int) -> tuple[Array, Array, Array]:
 
 
 def cost(shape: tuple[int, ...], w_shape: tuple[int, ...], groups: int) -> float:
-    """About how many nanoseconds one core needs for maps of `shape`: as in `im2col.cost`, and 2
-    for a number of a tile that is transformed, 1.3 for one of the weights."""
-    (N, _, OH, OW), (O, C, r, _) = shape, w_shape
-    a_tile = 0.02 * C * O + 2 * (groups * C + O)
-    return (TILE + r - 1) ** 2 * (N * prod(tiles(OH, OW)) * a_tile + 1.3 * C * O)
+    """About how many nanoseconds one core needs for maps of `shape`, with the best tiles."""
+    return _best(shape, w_shape, groups)[0]
 
 
-def tiles(OH: int, OW: int) -> tuple[int, int]:
-    """(TH, TW): output tiles down and across a map; the last may hang over."""
-    return -(-OH // TILE), -(-OW // TILE)
+def _best(shape: tuple[int, ...], w_shape: tuple[int, ...], groups: int) -> tuple[float, int]:
+    """The least cost, and its m. As in `im2col.cost`, and 1.7 for a number of a tile that is
+    transformed, 1.3 for one of the weights, and 0.1 ms for the calls."""
+    N, (O, C, r, _) = shape[0], w_shape
+    a_tile = 0.02 * C * O + 1.7 * (groups * C + O)
+
+    def of(m: int) -> float:
+        return (m + r - 1) ** 2 * (N * prod(tiles(shape, m)) * a_tile + 1.3 * C * O) + 1e5
+
+    return min((of(m), m) for m in TILES[r])
+
+
+def tiles(shape: tuple[int, ...], m: int) -> tuple[int, int]:
+    """(TH, TW): output tiles down and across maps of `shape`; the last may hang over."""
+    return -(-shape[2] // m), -(-shape[3] // m)
 
 
 def _polynomial(roots: list[Fraction]) -> list[Fraction]:
@@ -98,42 +108,55 @@ def _polynomial(roots: list[Fraction]) -> list[Fraction]:
 
 def conv2d(x: Array, w: Array, b: Array | None, pad: Pad, groups: int) -> Array:
     """`reference.conv2d` for a 3x3 or 5x5 kernel, stride 1, dilation 1."""
-    _, G, _ = _squares(x.dtype, TILE, w.shape[3])
-    return _convolve(x, _weights(w, G, groups), w.shape[3], b, pad)
+    y_shape = len(x), len(w), *output_shape(x.shape, w.shape[2:], (1, 1), pad, (1, 1))
+    m = _best(y_shape, w.shape, groups)[1]
+    _, G, _ = _matrices(x.dtype, m, w.shape[3])
+    return _convolve(x, _weights(w, G, groups), y_shape, b, pad, m)
 
 
-def conv2d_backward_input(g: Array, w: Array, pad: Pad, groups: int) -> Array:
+def conv2d_backward_input(
+    g: Array, w: Array, x_shape: tuple[int, ...], pad: Pad, groups: int
+) -> Array:
     """`reference.conv2d_backward_input`: a convolution of g with the windows turned by 180 degrees
     (their taps in reverse), input and output channels changing places."""
-    r = w.shape[3]
-    _, G, _ = _squares(g.dtype, TILE, r)
+    r, m = w.shape[3], _best(x_shape, w.shape, groups)[1]
+    _, G, _ = _matrices(g.dtype, m, r)
     turned = _weights(w, G[:, ::-1], groups).swapaxes(2, 3)
     top, bottom, left, right = (r - 1 - side for side in pad)
-    return _convolve(g, turned, r, None, (top, bottom, left, right))
+    return _convolve(g, turned, x_shape, None, (top, bottom, left, right), m)
 
 
 @cache
-def _squares(dtype: Any, m: int, r: int) -> tuple[Array, ...]:
-    """A^T, G and B^T of the two-dimensional F(m x m, r x r): the Kronecker squares of F(m, r)'s."""
-    return tuple(np.kron(M, M).astype(dtype) for M in cook_toom(m, r))
+def _matrices(dtype: Any, m: int, r: int) -> tuple[Array, ...]:
+    """A^T, G and B^T of F(m, r)."""
+    return tuple(M.astype(dtype) for M in cook_toom(m, r))
 
 
 def _weights(w: Array, G: Array, groups: int) -> Array:
     """U = G w G^T of every kernel: (O, C/groups, r, r) -> (t*t, groups, O/groups, C/groups)."""
-    O, per_group, r, _ = w.shape
-    return matmul(G, w.reshape(-1, r * r).T).reshape(-1, groups, O // groups, per_group)
+    (O, C, r, _), (t, _) = w.shape, G.shape
+    U, square = memory.empty((O, t * t, C), w.dtype), np.kron(G, G)
+
+    def run(start: int, stop: int) -> None:
+        for block in blocks(start, stop, fitting(O, (r * r + t * t) * C * w.itemsize)):
+            kernels = memory.empty((block.stop - block.start, r * r, C), w.dtype)
+            np.copyto(kernels, w[block].reshape(-1, C, r * r).swapaxes(1, 2))
+            np.matmul(square, kernels, out=U[block])
+
+    parallel(run, O, U.size, blas=True)
+    return U.swapaxes(0, 1).reshape(t * t, groups, O // groups, C)
 
 
-def _convolve(x: Array, U: Array, r: int, b: Array | None, pad: Pad) -> Array:
-    """y (N, O, OH, OW) of x (N, C, H, W) and transformed weights U (t*t, groups, O/G, C/G)."""
-    N, _, H, W = x.shape
+def _convolve(
+    x: Array, U: Array, y_shape: tuple[int, ...], b: Array | None, pad: Pad, m: int
+) -> Array:
+    """y of x (N, C, H, W) and transformed weights U (t*t, groups, O/G, C/G) by tiles of m x m."""
     elements, groups, per_group, C = U.shape
-    O, (top, bottom, left, right) = groups * per_group, pad
-    A, _, B = _squares(x.dtype, TILE, r)
-    y = empty_maps((N, O, H + top + bottom - r + 1, W + left + right - r + 1), x.dtype)
-    TW = tiles(*y.shape[2:])[1]
-    for rows, images in _chunks(y, elements * (groups * C + O)):
-        V = _transformed_tiles(B, images_last(x)[..., images], rows, TW, pad)
+    O, y = groups * per_group, empty_maps(y_shape, x.dtype)
+    A, _, B = _matrices(x.dtype, m, isqrt(elements) - m + 1)
+    TW = tiles(y.shape, m)[1]
+    for rows, images in _chunks(y, m, elements * (groups * C + O)):
+        V = _transformed_tiles(B, images_last(x)[..., images], m, rows, TW, pad)
         M = _products(U, V.reshape(elements, groups, C, -1))  # (t*t, groups, O/G, P)
         del V  # no piece lives on while the next is made: these are the largest arrays of a step
         _place(A, M.reshape(elements, O, -1), b, rows, images_last(y)[..., images])
@@ -141,39 +164,55 @@ def _convolve(x: Array, U: Array, r: int, b: Array | None, pad: Pad) -> Array:
     return y
 
 
-def _chunks(y: Array, numbers_a_tile: int) -> list[Block]:
+def _chunks(y: Array, m: int, numbers_a_tile: int) -> list[Block]:
     """The (rows of tiles, images) of y to transform at a time: all, if MOST_BYTES hold them."""
-    TH, TW = tiles(*y.shape[2:])
+    TH, TW = tiles(y.shape, m)
     most = max(1, MOST_BYTES // (numbers_a_tile * TW * y.itemsize))  # rows of tiles x images
     images = max(1, min(len(y), max(most, LONG_RUN)))
     rows = max(1, most // images)
     return [(i, j) for j in blocks(0, len(y), images) for i in blocks(0, TH, rows)]
 
 
-def _transformed_tiles(matrix: Array, x: Array, rows: slice, TW: int, pad: Pad) -> Array:
-    """`matrix` (t*t, k*k) applied to the k*k tiles of x (C, H, W, B), 4 apart: (t*t, C, P).
+def _transformed_tiles(matrix: Array, x: Array, m: int, rows: slice, TW: int, pad: Pad) -> Array:
+    """matrix X matrix^T of the k*k tiles X of x (C, H, W, B), m apart: (t*t, C, P), for a matrix
+    (t, k). Along rows first, for all rows of x at once, so that only overlaps beside are copied.
 
-    Cores take channels, as many at a time as LONG_BYTES hold tiles of.
+    Cores take channels, so many at a time that they stay in cache.
     """
-    C, B, TH = len(x), x.shape[3], rows.stop - rows.start
-    k, P = math.isqrt(matrix.shape[1]), TH * TW * B
-    height, width = TILE * (TH - 1) + k, TILE * (TW - 1) + k
-    out = memory.empty((len(matrix), C * P), x.dtype)
+    (C, H, W, B), TH, (t, k) = x.shape, rows.stop - rows.start, matrix.shape
+    top, left, height = pad[0] - m * rows.start, pad[2], m * (TH - 1) + k
+    seen = slice(max(0, -top), min(H, height - top))  # rows of x
+    overhangs = max(top, left, height - top - H, m * (TW - 1) + k - left - W) > 0
+    out = memory.empty((t, t, C, TH, TW * B), x.dtype)
+    nbytes = (k + t) * height * TW * B * x.itemsize
 
     def run(start: int, stop: int) -> None:
-        for block in blocks(start, stop, fitting(C, 2 * k * k * P * x.itemsize, LONG_BYTES)):
+        for block in blocks(start, stop, fitting(C, nbytes)):
             count = block.stop - block.start
-            slab = region(x[block], pad[0] - TILE * rows.start, pad[2], height, width)
-            c, h, w, n = slab.strides
-            shape = (k, k, count, TH, TW, B)
-            view = as_strided(slab, shape, (h, w, c, h * TILE, w * TILE, n))
-            copy = memory.empty(shape, x.dtype)
-            np.copyto(copy, view)
-            target = out[:, block.start * P : block.stop * P]
-            np.matmul(matrix, copy.reshape(k * k, -1), out=target)
+            taps = (memory.zeros if overhangs else memory.empty)((count, k, height, TW, B), x.dtype)
+            for tap in range(k):
+                first = max(0, -((tap - left) // m))  # tile in which this tap is inside of x
+                source = x[block, seen, m * first + tap - left :: m][:, :, : TW - first]
+                down, last = seen.start + top, first + source.shape[2]
+                target = taps[:, tap, down : down + source.shape[1], first:last]
+                _copy_runs(target, source)
+            across = memory.empty((count, t, height, TW * B), x.dtype)
+            flat = count, -1, height * TW * B
+            np.matmul(matrix, taps.reshape(flat), out=across.reshape(flat))
+            c, w, h, n = across.strides
+            columns = as_strided(across, (count, t, TH, k, TW * B), (c, w, h * m, h, n))
+            np.matmul(matrix, columns, out=out[:, :, block].transpose(2, 1, 3, 0, 4))
 
     parallel(run, C, out.size, blas=True)
-    return out.reshape(len(matrix), C, P)
+    return out.reshape(t * t, C, -1)
+
+
+def _copy_runs(target: Array, source: Array) -> None:
+    """np.copyto for arrays (..., B), but each run of B numbers as one element, which is faster."""
+    if source.shape[-1] == 1 or source.strides[-1] == source.itemsize:
+        run = f"V{source.shape[-1] * source.itemsize}"
+        target, source = target.view(run), source.view(run)
+    np.copyto(target, source)
 
 
 def _products(a: Array, b: Array) -> Array:
@@ -187,22 +226,37 @@ def _products(a: Array, b: Array) -> Array:
 def _place(A: Array, M: Array, b: Array | None, rows: slice, y: Array) -> None:
     """y (O, OH, OW, B) at `rows` of tiles = A^T M A for M (t*t, O, P), plus b (O,)."""
     _, OH, OW, B = y.shape
-    TH, TW = rows.stop - rows.start, -(-OW // TILE)
+    (m, t), P = A.shape, M.shape[2]
+    TH, TW = rows.stop - rows.start, -(-OW // m)
+    by_channel = M.reshape(t, t, -1, P).transpose(2, 1, 0, 3)
 
     def run(start: int, stop: int) -> None:
-        for block in blocks(start, stop, fitting(len(y), 2 * len(M) * M[0, 0].nbytes, LONG_BYTES)):
-            part = M[:, block].reshape(len(M), -1)
-            Y = memory.empty((TILE * TILE, part.shape[1]), y.dtype)
-            np.matmul(A, part, out=Y)
-            Y = Y.reshape(TILE, TILE, -1, TH, TW, B)
-            bias = 0 if b is None else b[block, None, None, None]
-            for p in range(TILE):
-                for q in range(TILE):
-                    target = y[block, TILE * rows.start + p : TILE * rows.stop : TILE, q::TILE]
-                    h, w = target.shape[1:3]  # less than TH, TW where the last tile hangs over
-                    np.add(Y[p, q, :, :h, :w], bias, out=target)
+        for block in blocks(start, stop, fitting(len(y), (t + m) * m * P * y.itemsize)):
+            count = block.stop - block.start
+            down = memory.empty((count, t, m, P), y.dtype)
+            np.matmul(A, by_channel[block], out=down)
+            Y = memory.empty((count, m, m * P), y.dtype)
+            np.matmul(A, down.reshape(count, t, -1), out=Y)
+            if b is not None:
+                Y += b[block, None, None]
+            Y = Y.reshape(count, m, m, TH, TW, B).transpose(0, 3, 2, 4, 1, 5)
+            for th, h, p in _whole_and_rest(rows, OH, m):
+                for tw, w, q in _whole_and_rest(slice(0, TW), OW, m):
+                    target = y[block, h, w].reshape(count, -1, p, tw.stop - tw.start, q, B)
+                    _copy_runs(target, Y[:, th, :p, tw, :q])
 
     parallel(run, len(y), M.size, blas=True)
+
+
+def _whole_and_rest(tiles: slice, size: int, m: int) -> Iterator[tuple[slice, slice, int]]:
+    """(tiles counted from the first, their pixels, pixels of each) of the tiles that lie within
+    `size`, and of the last, if it hangs over."""
+    whole, first, stop = size // m, tiles.start, min(tiles.stop * m, size)
+    count = min(tiles.stop, whole) - first
+    if count > 0:
+        yield slice(0, count), slice(first * m, (first + count) * m), m
+    if stop % m:
+        yield slice(whole - first, whole - first + 1), slice(whole * m, stop), stop % m
 
 
 def conv2d_backward_weight(
@@ -214,16 +268,18 @@ def conv2d_backward_weight(
     are its r*r contributions to the weights, and all tiles are summed before the last transform.
     """
     O, per_group, r, _ = w_shape
-    A, G, B = _squares(x.dtype, r, TILE)
-    elements, TW = len(B), tiles(*g.shape[2:])[1]
+    m = _best(g.shape, w_shape, groups)[1]
+    A, G, B = _matrices(x.dtype, r, m)
+    elements, TW = len(B) ** 2, tiles(g.shape, m)[1]
     total = None
-    for rows, images in _chunks(g, elements * (x.shape[1] + O)):
-        V = _transformed_tiles(B, images_last(x)[..., images], rows, TW, pad)
-        D = _transformed_tiles(G, images_last(g)[..., images], rows, TW, (0, 0, 0, 0))
+    for rows, images in _chunks(g, m, elements * (x.shape[1] + O)):
+        V = _transformed_tiles(B, images_last(x)[..., images], m, rows, TW, pad)
+        D = _transformed_tiles(G, images_last(g)[..., images], m, rows, TW, (0, 0, 0, 0))
         V = V.reshape(elements, groups, per_group, -1).swapaxes(2, 3)
         product = _products(D.reshape(elements, groups, O // groups, -1), V)  # sums over the tiles
         del V, D
         total = product if total is None else np.add(total, product, out=total)
     if total is None:  # no images
         return memory.zeros(w_shape, x.dtype)
-    return matmul(total.reshape(elements, -1).T, A.T).reshape(w_shape)
+    contributions = total.reshape(elements, O, per_group).transpose(1, 2, 0)
+    return matmul(contributions, np.kron(A, A).T).reshape(w_shape)
