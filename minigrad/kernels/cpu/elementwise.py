@@ -159,13 +159,31 @@ def copy(x: np.ndarray) -> np.ndarray:
 
 
 def relu(x: np.ndarray, inplace: bool = False) -> np.ndarray:
-    """max(x, 0), written over x where `inplace` can be done."""
-    return _run(lambda x, out: np.maximum(x, 0, out=out), (x,), x.dtype, False, inplace)
+    """max(x, 0), written over x where `inplace` can be done.
+
+    NumPy is twice as fast at the maximum of two arrays as at that of an array and a number.
+    """
+
+    def step(x: np.ndarray, out: np.ndarray) -> None:
+        zeros = _zeros(x.dtype)[: x.size].reshape(x.shape) if x.size <= BLOCK else 0
+        np.maximum(x, zeros, out=out)
+
+    return _run(step, (x,), x.dtype, True, inplace)
+
+
+@functools.cache
+def _zeros(dtype: np.dtype) -> np.ndarray:
+    return np.zeros(BLOCK, dtype)
 
 
 def relu_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     """g where y > 0, else 0."""
-    return _run(lambda g, y, out: np.multiply(g, y > 0, out=out), (g, y), g.dtype, blocked=True)
+
+    def step(g: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
+        np.copyto(out, y > 0)  # this and a product of two arrays of a kind are faster than one
+        np.multiply(out, g, out=out)  # of two kinds
+
+    return _run(step, (g, y), g.dtype, blocked=True)
 
 
 def leaky_relu(x: np.ndarray, negative_slope: float) -> np.ndarray:
