@@ -85,3 +85,14 @@ def test_complex_step(size: int, beta: float) -> None:
     close(y.real, lrn.local_response_norm(x, *options))
     gx = lrn.local_response_norm_backward(g, x, *options)
     np.testing.assert_allclose((g * y.imag / 1e-20).sum(), (gx * v).sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, 1e30])
+def test_what_is_not_finite_stays_in_its_windows(value: float) -> None:
+    x, g = normal(2, 30, 3, 2, dtype=np.float32), normal(2, 30, 3, 2, dtype=np.float32)
+    x[1, 17, 2, 1] = value
+    t = torch.tensor(x, requires_grad=True)
+    expected = F.local_response_norm(t, *OPTIONS)
+    close(lrn.local_response_norm(x, *OPTIONS), expected, 1e-5)
+    (theirs,) = torch.autograd.grad(expected, t, torch.tensor(g))
+    close(lrn.local_response_norm_backward(g, x, *OPTIONS), theirs, 1e-5)

@@ -159,13 +159,31 @@ def copy(x: np.ndarray) -> np.ndarray:
 
 
 def relu(x: np.ndarray, inplace: bool = False) -> np.ndarray:
-    """max(x, 0), written over x where `inplace` can be done."""
-    return _run(lambda x, out: np.maximum(x, 0, out=out), (x,), x.dtype, False, inplace)
+    """max(x, 0), written over x where `inplace` can be done.
+
+    NumPy is twice as fast at the maximum of two arrays as at that of an array and a number.
+    """
+
+    def step(x: np.ndarray, out: np.ndarray) -> None:
+        zeros = _zeros(x.dtype)[: x.size].reshape(x.shape) if x.size <= BLOCK else 0
+        np.maximum(x, zeros, out=out)
+
+    return _run(step, (x,), x.dtype, True, inplace)
+
+
+@functools.cache
+def _zeros(dtype: np.dtype) -> np.ndarray:
+    return np.zeros(BLOCK, dtype)
 
 
 def relu_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     """g where y, what relu gave, is not 0 (a NaN is not), else 0."""
-    return _run(lambda g, y, out: np.multiply(g, y != 0, out=out), (g, y), g.dtype, blocked=True)
+
+    def step(g: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
+        np.copyto(out, y != 0)  # this and a product of two arrays of a kind are faster than one
+        np.multiply(out, g, out=out)  # of two kinds
+
+    return _run(step, (g, y), g.dtype, blocked=True)
 
 
 def leaky_relu(x: np.ndarray, negative_slope: float) -> np.ndarray:
@@ -293,10 +311,21 @@ def index_add(gx: np.ndarray, index: Any, g: np.ndarray) -> None:
 
 
 def sum_over_channels(g: np.ndarray) -> np.ndarray:
-    """The sum over every axis but 1, the gradient of a bias: (N, O, ...) -> (O,)."""
+    """The sum over every axis but 1, the gradient of a bias: (N, O, ...) -> (O,).
+
+    BLAS's product with ones is twice as fast as NumPy's sum; of 4096 at a time, its error is small.
+    """
     if g.ndim == 2:
         return matmul(np.ones((1, len(g)), g.dtype), g)[0]
-    lines = by_channel(g)  # (O, P), each summed pairwise
+    lines = by_channel(g)  # (O, P)
     gb = memory.empty(len(lines), g.dtype)
-    parallel(lambda i, j: np.sum(lines[i:j], 1, out=gb[i:j]), len(lines), g.size)
+    count = max(1, -(-lines.shape[1] // 4096))
+    ones = np.ones(lines.shape[1] // count, g.dtype)
+
+    def run(start: int, stop: int) -> None:
+        even, rest = np.split(lines[start:stop], [count * len(ones)], 1)
+        pieces = np.matmul(even.reshape(stop - start, count, len(ones)), ones)
+        gb[start:stop] = pieces.sum(1, dtype=np.result_type(g.dtype, np.float64)) + rest.sum(1)
+
+    parallel(run, len(lines), g.size, blas=True)
     return gb

@@ -1,9 +1,9 @@
 """Local response normalisation on the CPU: the channels of a pixel hold each other down.
 
 Both directions are a handful of cheap passes over the same numbers, so everything is done block by
-block of pixels that stays in the second-level cache. The sum over neighbouring channels is a sum of
-shifted copies; sums of 2, 4, 8 ... channels are made by doubling. `reference/norm.py` has the
-obvious loops.
+block of pixels that stays in the second-level cache. The sum over neighbouring channels is one pass
+too: a band of ones times the block, 8 channels at a time. `reference/norm.py` has the obvious
+loops.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
 from minigrad.kernels.cpu.layout import blocks, by_channel, empty_maps, fitting
+
+CHANNELS = 8  # whose sums are one product: with more it is of more zeros, with fewer too small
 
 
 def local_response_norm(
@@ -29,12 +31,12 @@ def local_response_norm(
     y_lines = by_channel(y)
 
     def run(start: int, stop: int) -> None:
-        work = _Work(lines, size, alpha, beta, k)
+        work = _Work(lines, size, alpha, beta, k, 4)
         for pixels in work.blocks(start, stop):
             _, power = work.denominator(lines[:, pixels])
             np.divide(lines[:, pixels], power, out=y_lines[:, pixels])
 
-    parallel(run, lines.shape[1], 5 * x.size)
+    parallel(run, lines.shape[1], 4 * x.size, blas=True)
     return y
 
 
@@ -53,7 +55,7 @@ def local_response_norm_backward(
     gx_lines = by_channel(gx)
 
     def run(start: int, stop: int) -> None:
-        work = _Work(x_lines, size, alpha, beta, k)
+        work = _Work(x_lines, size, alpha, beta, k, 5)
         for pixels in work.blocks(start, stop):
             x_block = x_lines[:, pixels]
             s, power = work.denominator(x_block)
@@ -61,65 +63,76 @@ def local_response_norm_backward(
             through = work.padded((size - 1) // 2)
             np.multiply(own, x_block, out=through)
             np.divide(through, s, out=through)
-            np.multiply(work.window_sum(), x_block, out=s)
-            np.multiply(s, 2 * alpha * beta / size, out=s)
-            np.subtract(own, s, out=gx_lines[:, pixels])
+            others = work.window_sum(-2 * alpha * beta / size)
+            np.multiply(others, x_block, out=others)
+            np.add(own, others, out=gx_lines[:, pixels])
 
-    parallel(run, x_lines.shape[1], 9 * x.size)
+    parallel(run, x_lines.shape[1], 7 * x.size, blas=True)
     return gx
 
 
 class _Work:
     """One core's scratch arrays, and the steps that forward and backward share."""
 
-    def __init__(self, lines: np.ndarray, size: int, alpha: float, beta: float, k: float) -> None:
+    def __init__(
+        self, lines: np.ndarray, size: int, alpha: float, beta: float, k: float, arrays: int
+    ) -> None:
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
         self.channels = len(lines)
-        rows = self.channels + size - 1
-        self.most_pixels = fitting(lines.shape[1], 7 * rows * lines.itemsize)
-        self.buffers = memory.empty((5, rows * self.most_pixels), lines.dtype)
+        self.rows = -(-self.channels // CHANNELS) * CHANNELS
+        self.most_pixels = fitting(lines.shape[1], arrays * self.rows * lines.itemsize)
+        count = (self.rows + size - 1) * self.most_pixels
+        self.buffers = memory.empty((3, count), lines.dtype)
+        distance = np.arange(CHANNELS + size - 1) - np.arange(CHANNELS)[:, None]
+        self.band = ((distance >= 0) & (distance < size)).astype(lines.dtype)
 
     def blocks(self, start: int, stop: int) -> Iterator[slice]:
         """The pixels start..stop-1, so many at a time that all their arrays stay in cache."""
-        for pixels in blocks(start, stop, self.most_pixels):
-            self.pixels = pixels.stop - pixels.start
-            yield pixels
+        pixels = 0
+        for block in blocks(start, stop, self.most_pixels):
+            if pixels != block.stop - block.start:
+                pixels = block.stop - block.start
+                self._shape(pixels)
+            yield block
 
-    def _buffer(self, index: int, rows: int) -> np.ndarray:
-        return self.buffers[index, : rows * self.pixels].reshape(rows, self.pixels)
+    def _shape(self, pixels: int) -> None:
+        """The scratch arrays for so many pixels; of the padded rows, those of every 8 sums too."""
+        heights = self.rows + self.size - 1, self.rows, self.channels
+        self.rows_around, self.sums, self.power = (
+            buffer[: height * pixels].reshape(height, pixels)
+            for buffer, height in zip(self.buffers, heights, strict=True)
+        )
+        self.root = self.rows_around[: self.channels]
+        self.sums_by_8 = self.sums.reshape(-1, CHANNELS, pixels)
+        down, along = self.sums.strides
+        self.windows = np.lib.stride_tricks.as_strided(
+            self.rows_around, (len(self.sums_by_8), self.band.shape[1], pixels),
+            (CHANNELS * down, down, along),
+        )
 
     def padded(self, before: int) -> np.ndarray:
-        """Room for (C, P), with `before` rows of zeros above and size-1-before below it."""
-        rows = self._buffer(0, self.channels + self.size - 1)
-        rows[:before] = 0
-        rows[before + self.channels :] = 0
-        return rows[before : before + self.channels]
+        """Room for (C, P), with `before` rows of zeros above and size-1 or more in all."""
+        end = before + self.channels
+        self.rows_around[:before] = 0
+        self.rows_around[end:] = 0
+        return self.rows_around[before:end]
 
-    def window_sum(self) -> np.ndarray:
-        """sum[c] = the padded rows c ... c+size-1, (C, P): 5 rows are 4 rows and 1 row."""
-        sums, width = self._buffer(0, self.channels + self.size - 1), 1  # each of `width` rows
-        total, done = sums[:0], 0  # of the first `done` rows of each window
-        for bit in range(self.size.bit_length()):
-            if bit:
-                longer = self._buffer(2 + bit % 2, len(sums) - width)
-                np.add(sums[:-width], sums[width:], out=longer)
-                sums, width = longer, 2 * width
-            if self.size & width:
-                part = sums[done : done + self.channels]
-                total = np.add(total, part, out=self._buffer(1, len(part))) if done else part
-                done += width
-        return total
+    def window_sum(self, factor: float) -> np.ndarray:
+        """sum[c] = factor * the sum of the padded rows c ... c+size-1, (C, P)."""
+        np.matmul(self.band * factor, self.windows, out=self.sums_by_8)
+        if not np.isfinite(self.sums[::CHANNELS].sum()):  # 0 * inf in sums without an inf, perhaps
+            each = (self.rows_around[i : i + self.rows] for i in range(self.size))
+            np.multiply(sum(each), factor, out=self.sums)
+        return self.sums[: self.channels]
 
     def denominator(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(s, s**beta) of a block x (C, P)."""
         np.multiply(x, x, out=self.padded(self.size // 2))
-        s, power = self._buffer(1, self.channels), self._buffer(4, self.channels)
-        np.multiply(self.window_sum(), self.alpha / self.size, out=s)
+        s, power = self.window_sum(self.alpha / self.size), self.power
         np.add(s, self.k, out=s)
         if self.beta == 0.75:  # two square roots are four times faster than a power
             np.sqrt(s, out=power)
-            root = np.sqrt(power, out=self._buffer(2, self.channels))
-            np.multiply(power, root, out=power)
+            np.multiply(power, np.sqrt(power, out=self.root), out=power)
         elif self.beta == 0.5:
             np.sqrt(s, out=power)
         elif self.beta == 1:

@@ -1,20 +1,23 @@
 """One step of an optimizer on the CPU, in place and in one pass over the memory.
 
 Written as array expressions, Adam walks over a large parameter some twenty times, and memory is
-slower than arithmetic. Here each core takes a block of elements at a time and finishes with them
-before it goes on. The formulas stand in `minigrad/optim/sgd.py` and `minigrad/optim/adam.py`.
+slower than arithmetic. Here each core takes a share of all parameters together, block by block,
+and finishes with a block before it goes on. The formulas stand in `minigrad/optim/sgd.py` and
+`minigrad/optim/adam.py`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
+from minigrad.kernels.cpu.layout import blocks
 
 Arrays = Sequence[np.ndarray]
 Options = Sequence[Sequence[float]]  # a row a group of parameters
@@ -44,36 +47,37 @@ def sgd_step(
     `options[groups[i]]` is (lr, momentum, dampening, weight_decay, nesterov) of parameter i.
     Nothing changes where the number `skip` is not 0.
     """
-    for p, g, buf, step, group in zip(ps, gs, bufs, steps, groups, strict=True):
-        if not skip:
-            _sgd(p, g, buf, step is not None and not step, *options[group])
+    if not skip:
+        arrays = [[x for x in one if x is not None] for one in zip(gs, ps, bufs, strict=True)]
+        first = [step is not None and not step for step in steps]
+        numbers = [(fresh, *options[i]) for fresh, i in zip(first, groups, strict=True)]
+        _in_blocks(_sgd, arrays, numbers)
+        for step in steps:
             if step is not None:
                 step += 1
 
 
 def _sgd(
-    p: np.ndarray, g: np.ndarray, buf: np.ndarray | None, first: bool, lr: float, momentum: float,
+    s: np.ndarray, t: np.ndarray, arrays: Arrays, first: bool, lr: float, momentum: float,
     dampening: float, weight_decay: float, nesterov: float,
 ) -> None:
-    def update(s: np.ndarray, t: np.ndarray, g: np.ndarray, p: np.ndarray, *rest: np.ndarray):
-        d = g
-        if weight_decay:
-            d = np.multiply(p, weight_decay, out=s)
-            d += g
-        if momentum:
-            (buf,) = rest
-            if first:
-                buf[...] = d
-            else:
-                buf *= momentum
-                buf += np.multiply(d, 1 - dampening, out=t) if dampening else d
-            if nesterov:
-                np.multiply(buf, momentum, out=t)
-                t += d
-            d = t if nesterov else buf
-        p -= np.multiply(d, lr, out=t)
-
-    _in_blocks(update, g, p, *(() if buf is None else (buf,)))
+    g, p, *bufs = arrays
+    d = g
+    if weight_decay:
+        d = np.multiply(p, weight_decay, out=s)
+        d += g
+    if momentum:
+        (buf,) = bufs
+        if first:
+            buf[...] = d
+        else:
+            buf *= momentum
+            buf += np.multiply(d, 1 - dampening, out=t) if dampening else d
+        if nesterov:
+            np.multiply(buf, momentum, out=t)
+            t += d
+        d = t if nesterov else buf
+    p -= np.multiply(d, lr, out=t)
 
 
 def adam_step(
@@ -85,43 +89,39 @@ def adam_step(
     `options[groups[i]]` is (lr, beta1, beta2, eps, weight_decay, decoupled) of parameter i.
     Nothing changes where the number `skip` is not 0.
     """
-    for p, g, m, v, step, group in zip(ps, gs, ms, vs, steps, groups, strict=True):
-        if not skip:
+    if not skip:
+        for step in steps:
             step += 1
-            _adam(p, g, m, v, int(step), *options[group])
+        numbers = [(int(step), *options[i]) for step, i in zip(steps, groups, strict=True)]
+        _in_blocks(_adam, list(zip(gs, ps, ms, vs, strict=True)), numbers)
 
 
 def _adam(
-    p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, step: int, lr: float, beta1: float,
-    beta2: float, eps: float, weight_decay: float, decoupled: float,
+    s: np.ndarray, t: np.ndarray, arrays: Arrays, step: int, lr: float, beta1: float, beta2: float,
+    eps: float, weight_decay: float, decoupled: float,
 ) -> None:
     """The bias corrections c1 and c2 are numbers, so they can leave the array expression:
     lr * (m/c1) / (sqrt(v/c2) + eps) = (lr * sqrt(c2) / c1) * m / (sqrt(v) + eps * sqrt(c2)).
     """
+    g, p, m, v = arrays
     root2 = math.sqrt(1 - beta2**step)
     rate = lr * root2 / (1 - beta1**step)
-
-    def update(
-        s: np.ndarray, t: np.ndarray, g: np.ndarray, p: np.ndarray, m: np.ndarray, v: np.ndarray
-    ) -> None:
-        if weight_decay and decoupled:
-            p *= 1 - lr * weight_decay
-        elif weight_decay:
-            np.multiply(p, weight_decay, out=s)
-            g = np.add(g, s, out=s)
-        m *= beta1
-        m += np.multiply(g, 1 - beta1, out=t)
-        v *= beta2
-        np.multiply(g, g, out=t)
-        t *= 1 - beta2
-        v += t
-        np.sqrt(v, out=t)
-        t += eps * root2
-        np.divide(m, t, out=t)
-        t *= rate
-        p -= t
-
-    _in_blocks(update, g, p, m, v)
+    if weight_decay and decoupled:
+        p *= 1 - lr * weight_decay
+    elif weight_decay:
+        np.multiply(p, weight_decay, out=s)
+        g = np.add(g, s, out=s)
+    m *= beta1
+    m += np.multiply(g, 1 - beta1, out=t)
+    v *= beta2
+    np.multiply(g, g, out=t)
+    t *= 1 - beta2
+    v += t
+    np.sqrt(v, out=t)
+    t += eps * root2
+    np.divide(m, t, out=t)
+    t *= rate
+    p -= t
 
 
 def unscale(gs: Arrays, scale: np.ndarray, found: np.ndarray) -> None:
@@ -144,23 +144,32 @@ def update_scale(
         count[...], scale[...] = 0, grown if grown < 2.0**128 else scale
 
 
-def _in_blocks(update: Callable[..., None], g: np.ndarray, *changed: np.ndarray) -> None:
-    """Call `update(scratch, scratch, g, *changed)` on blocks of the flattened arrays.
+def _in_blocks(
+    update: Callable[..., None], arrays: Sequence[Arrays], numbers: Sequence[tuple]
+) -> None:
+    """Call `update(scratch, scratch, (g, *changed), *numbers)` for each parameter, on blocks of its
+    flattened arrays; cores share the elements of all.
 
     An array that is not contiguous has no flat view: it is worked on as a copy and, where it is
     `changed`, written back.
     """
-    flat = [array.reshape(-1) for array in (g, *changed)]
-    size, dtype = g.size, changed[0].dtype
+    flat = [[array.reshape(-1) for array in one] for one in arrays]
+    ends = list(accumulate(one[0].size for one in flat))
 
     def run(first: int, last: int) -> None:
-        s, t = memory.empty((2, min(BLOCK, size)), dtype)
-        for start in range(first * BLOCK, min(last * BLOCK, size), BLOCK):
-            blocks = [array[start : start + BLOCK] for array in flat]
-            update(s[: blocks[0].size], t[: blocks[0].size], *blocks)
+        size = min(BLOCK, max(one[0].size for one in flat))
+        work = {dtype: memory.empty((2, size), dtype) for dtype in {one[1].dtype for one in flat}}
+        for one, options, end in zip(flat, numbers, ends, strict=True):
+            start = end - one[0].size
+            for block in blocks(max(first, start) - start, min(last, end) - start, BLOCK):
+                s, t = work[one[1].dtype][:, : block.stop - block.start]
+                update(s, t, [array[block] for array in one], *options)
 
-    ours = all(map(memory.is_shared, flat[1:]))  # else no other process could write to it
-    parallel(run, -(-size // BLOCK), size if ours else 0)
-    for array, copy in zip(changed, flat[1:], strict=True):
-        if not array.flags.c_contiguous:
-            array[...] = copy.reshape(array.shape)
+    # No other process could write elsewhere, and none may to what is here twice.
+    ours = all(memory.is_shared(array) for one in flat for array in one[1:])
+    alone = len({id(one[1]) for one in arrays}) == len(arrays)
+    parallel(run, ends[-1], ends[-1] if ours and alone else 0)
+    for changed, copies in zip(arrays, flat, strict=True):
+        for array, copy in zip(changed[1:], copies[1:], strict=True):
+            if not array.flags.c_contiguous:
+                array[...] = copy.reshape(array.shape)

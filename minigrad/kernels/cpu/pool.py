@@ -1,8 +1,9 @@
 """Pooling on the CPU: maxima and averages in few passes over maps that stay in cache.
 
-A window is separable: first its rows, then what became of them down the columns, KH + KW steps
-instead of KH*KW. Each step works on whole maps, one slice of them a tap (see `layout.py`). Cores
-take channels. `reference/pool.py` has the obvious loops.
+A window is separable: first its columns, then what became of them along the rows, KH + KW steps
+instead of KH*KW. Each step works on whole maps, one slice of them a tap (see `layout.py`). Columns
+come first, as their taps are whole rows of a map, one long run each. Cores take channels.
+`reference/pool.py` has the obvious loops.
 """
 
 from __future__ import annotations
@@ -102,15 +103,16 @@ def max_pool2d(
 
     def run(block: Block) -> None:
         seen, best = windows.seen(_at(x, block), lowest), _at(y, block)
-        across = memory.empty((*seen.shape[:2], windows.OW, seen.shape[3]), x.dtype)
+        down = memory.empty((len(seen), windows.OH, *seen.shape[2:]), x.dtype)
         if code is None:
-            _combine(np.maximum, windows.along_rows(seen), across)
-            _combine(np.maximum, windows.down_columns(across), best)
+            _combine(np.maximum, windows.down_columns(seen), down)
+            _combine(np.maximum, windows.along_rows(down), best)
             return
-        kw, tap = memory.empty(across.shape, code.dtype), _at(code, block)
-        _first_maximum(windows.along_rows(seen), across, kw)
-        kws = windows.down_columns(kw)
-        _first_maximum(windows.down_columns(across), best, tap, kws, windows.KW)
+        kh, tap = memory.empty(down.shape, code.dtype), _at(code, block)
+        _first_maximum(windows.down_columns(seen), down, kh, windows.KW)
+        taps = windows.along_rows(down)
+        _combine(np.maximum, taps, best)
+        _first_equal(taps, best, windows.along_rows(kh), tap)
         if np.isnan(best.max()):
             _point_at_nan(_at(x, block), tap, windows)
 
@@ -121,28 +123,34 @@ def max_pool2d(
     return y, code
 
 
-def _first_maximum(
-    taps: list[Array], best: Array, code: Array, codes: list[Array] | None = None, step: int = 1
-) -> None:
-    """best = the maximum of taps; code = t*step (+ codes[t]) for the first t that has it.
+def _first_maximum(taps: list[Array], best: Array, code: Array, step: int) -> None:
+    """best = the maximum of taps; code = t*step for the first t that has it.
 
     A tap that wins has a larger code than all before it, so the last winner's code is the maximum
     of won * code: arithmetic on bytes, much cheaper than a masked copy.
     """
     now = taps[0]
     moved, won = memory.empty(code.shape, code.dtype), memory.empty(code.shape, np.bool_)
-    np.copyto(code, 0 if codes is None else codes[0])
+    code.fill(0)
     for t in range(1, len(taps)):
         np.greater(taps[t], now, out=won)
         now = np.maximum(taps[t], now, out=best)
-        if codes is None:
-            np.multiply(won.view(np.uint8), t * step, out=moved, dtype=moved.dtype)
-        else:
-            np.add(codes[t], t * step, out=moved)
-            np.multiply(moved, won.view(np.uint8), out=moved)
+        np.multiply(won.view(np.uint8), t * step, out=moved, dtype=moved.dtype)
         np.maximum(code, moved, out=code)
     if len(taps) == 1:
         np.copyto(best, now)
+
+
+def _first_equal(taps: list[Array], best: Array, codes: list[Array], code: Array) -> None:
+    """code = the smallest codes[t] + t of the taps that are equal to best."""
+    bits = np.dtype(f"i{code.itemsize}")
+    moved, other = memory.empty(code.shape, code.dtype), memory.empty(code.shape, np.bool_)
+    code.fill(np.iinfo(code.dtype).max)
+    for t, tap in enumerate(taps):
+        np.not_equal(tap, best, out=other)
+        np.negative(other.view(np.int8), out=moved.view(bits), dtype=bits)  # no bits or all
+        np.bitwise_or(moved, codes[t] + t if t else codes[t], out=moved)
+        np.minimum(code, moved, out=code)
 
 
 def _point_at_nan(x: Array, code: Array, windows: _Windows) -> None:
@@ -172,22 +180,23 @@ def max_pool2d_backward(
 
     g and code (N, C, OH, OW), code as `max_pool2d` gave it.
     """
-    windows = _Windows(x_shape, (g.shape[2], g.shape[3]), kernel_size, stride, pad, dilation)
+    N, _, H, W = x_shape
+    v = windows = _Windows(x_shape, (g.shape[2], g.shape[3]), kernel_size, stride, pad, dilation)
     gx = empty_maps(x_shape, g.dtype)
-    bits = np.dtype(f"i{g.itemsize}")  # a mask times bits is exact, should g be inf or NaN
+    flat = images_last(gx).reshape(-1)
+    tap = np.add.outer(np.arange(v.KH) * v.DH * W, np.arange(v.KW) * v.DW) * N  # from the first one
 
     def run(block: Block) -> None:
-        grads, codes = (np.ascontiguousarray(_at(a, block)) for a in (g, code))
-        target = _at(gx, block)
-        target.fill(0)
-        hit, mask = memory.empty(grads.shape, np.bool_), memory.empty(grads.shape, bits)
-        for kh, kw in np.ndindex(windows.KH, windows.KW):
-            np.equal(codes, kh * windows.KW + kw, out=hit)
-            np.copyto(mask, hit)
-            np.multiply(grads.view(bits), mask, out=mask)  # zero where another tap won
-            (oh, ow), (h, w) = windows.inside(kh, kw)
-            there = target[:, h, w]
-            np.add(there, mask.view(g.dtype)[:, oh, ow], out=there)
+        grads, codes = (np.ascontiguousarray(_at(a, block)).reshape(-1) for a in (g, code))
+        _at(gx, block).fill(0)
+        where = memory.empty(grads.shape, np.intp)
+        np.take(tap, codes, out=where, mode="clip")
+        c, oh, ow, n = np.ogrid[block[0], : v.OH, : v.OW, block[1]]
+        first = ((c * H + oh * v.SH - v.top) * W + ow * v.SW - v.left) * N
+        there = where.reshape(len(c), v.OH, v.OW, -1)
+        there += first
+        there += n
+        np.add.at(flat, where, grads)  # NumPy is fast at this with one index into a line
 
     if gx.size:
         windows.in_blocks(run, 2 * g.itemsize + 1)
@@ -212,9 +221,9 @@ def avg_pool2d(
 
     def run(block: Block) -> None:
         seen, total = windows.seen(_at(x, block), 0), _at(y, block)
-        across = memory.empty((*seen.shape[:2], windows.OW, seen.shape[3]), x.dtype)
-        _combine(np.add, windows.along_rows(seen), across)
-        _combine(np.add, windows.down_columns(across), total)
+        down = memory.empty((len(seen), windows.OH, *seen.shape[2:]), x.dtype)
+        _combine(np.add, windows.down_columns(seen), down)
+        _combine(np.add, windows.along_rows(down), total)
         np.multiply(total, factor, out=total)
 
     if y.size:
