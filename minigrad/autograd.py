@@ -24,12 +24,22 @@ from minigrad import backend, dtypes, kernels
 from minigrad.backend import Array
 from minigrad.tensor import Tensor
 
-_mode = threading.local()  # .grad_enabled, .detect_anomaly, .casts: each thread has its own
+
+class _Mode(threading.local):
+    """What is switched on and off, in each thread for itself."""
+
+    grad_enabled = True
+    detect_anomaly = False
+    casts: Any = None
+    watcher: Callable[..., None] | None = None
+
+
+_mode = _Mode()
 
 
 def is_grad_enabled() -> bool:
     """Whether operations are being recorded."""
-    return getattr(_mode, "grad_enabled", True)
+    return _mode.grad_enabled
 
 
 class set_grad_enabled:
@@ -77,7 +87,7 @@ class enable_grad(no_grad):
 
 @contextmanager
 def _switched(name: str, value: Any) -> Iterator[None]:
-    previous = getattr(_mode, name, False)
+    previous = getattr(_mode, name)
     setattr(_mode, name, value)
     try:
         yield
@@ -95,7 +105,7 @@ def detect_anomaly() -> AbstractContextManager[None]:
 
 def casts() -> Any:
     """What `amp.autocast` has switched on: casts an operation's inputs; None outside of it."""
-    return getattr(_mode, "casts", None)
+    return _mode.casts
 
 
 def set_casts(value: Any) -> None:
@@ -187,23 +197,23 @@ class Function:
             inputs = cast(cls.name(), inputs)
         arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
         placed = [x for x in arrays if hasattr(x, "dtype")]
-        if any(type(x) is not np.ndarray for x in placed):
+        if {type(x) for x in placed} != {np.ndarray}:
             backend.same_device(cls.name(), placed)
         recording = is_grad_enabled()
         fn.needs_input_grad = tuple(
-            recording and isinstance(x, Tensor) and x.requires_grad for x in inputs
+            [recording and isinstance(x, Tensor) and x.requires_grad for x in inputs]
         )
-        half = any(x.dtype.itemsize == 2 for x in placed) and cls.widens and not cls.is_view
+        half = 2 in [x.dtype.itemsize for x in placed] and cls.widens and not cls.is_view
         with backend.use_device_of(placed[0] if placed else None):
             result = fn.forward(*map(backend.widened, arrays) if half else arrays, **options)
         first, *rest = result if isinstance(result, tuple) else (result,)
         output = Tensor(backend.narrowed(first, arrays) if half else first)
         if cls.is_view and isinstance(inputs[0], Tensor):
             output._view_of(inputs[0])
-        if any(fn.needs_input_grad) and dtypes.is_floating_point(output.dtype):
+        if True in fn.needs_input_grad and dtypes.is_floating_point(output.dtype):
             fn._record(inputs, output)
-        if watcher := getattr(_mode, "watcher", None):
-            watcher(fn, inputs, options, output)
+        if _mode.watcher:
+            _mode.watcher(fn, inputs, options, output)
         if not isinstance(result, tuple):
             return output
         return (output, *(None if x is None else Tensor(x) for x in rest))
@@ -216,19 +226,20 @@ class Function:
                     "memory, which its own history does not show: use that view from there on, "
                     "or compute out of place"
                 )
-        self.edges = tuple(
+        self.edges = tuple([
             (x.grad_fn or x) if needed else None
             for x, needed in zip(inputs, self.needs_input_grad, strict=True)
-        )
-        self._inputs = [(x.shape, x.dtype) if isinstance(x, Tensor) else None for x in inputs]
-        self._watched = tuple(
-            (x._version, x._version.count, f"{what} of shape {tuple(x.shape)}")
-            for x, what in (
-                *((x, f"input {i}") for i, x in enumerate(inputs)), (output, "the output")
-            )
-            if isinstance(x, Tensor) and any(x.array is saved for saved in self._saved or ())
-        )
-        if getattr(_mode, "detect_anomaly", False):
+        ])
+        self._inputs = [
+            (x.array.shape, x.array.dtype) if isinstance(x, Tensor) else None for x in inputs
+        ]
+        saved = {id(array) for array in self._saved or ()}
+        named = [*((f"input {i}", x) for i, x in enumerate(inputs)), ("the output", output)]
+        self._watched = tuple([
+            (x._version, x._version.count, f"{what} of shape {x.array.shape}")
+            for what, x in named if isinstance(x, Tensor) and id(x.array) in saved
+        ])
+        if _mode.detect_anomaly:
             self._stack = "".join(traceback.format_stack()[:-2])
         output.grad_fn = self
         output.requires_grad = True
