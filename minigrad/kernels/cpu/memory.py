@@ -109,7 +109,7 @@ class Arena:
 
     def offset(self, array: np.ndarray) -> int | None:
         """Where in the arena `array` begins; None where it lies elsewhere."""
-        offset = array.__array_interface__["data"][0] - self.address
+        offset = array.ctypes.data - self.address
         return offset if 0 <= offset < self.size else None
 
     def make_private(self) -> None:
@@ -292,7 +292,10 @@ def zeros(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
 
 def is_shared(array: np.ndarray) -> bool:
     """Whether the workers' processes see this very array, and not a copy."""
-    return _pool.arena.offset(array) is not None
+    owner: Any = array
+    while owner is not None and type(owner) is not _Lease:
+        owner = getattr(owner, "base", None)
+    return owner is not None and owner.block[0] is _pool
 
 
 def empty_cache() -> None:
