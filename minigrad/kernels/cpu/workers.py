@@ -30,7 +30,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from types import CellType, CodeType, FunctionType
 from typing import Any
 
@@ -38,7 +37,7 @@ import numpy as np
 
 from minigrad.kernels.cpu import memory
 
-_PACKAGE = str(Path(__file__).parents[3])  # the folder from which `import minigrad` works
+_PACKAGE = os.path.abspath(f"{__file__}/../../../..")  # from which `import minigrad` works
 Range = tuple[int, int]
 Error = BaseException | None
 WORKERS_FREE = 1 << 28  # bytes that a worker may hold free
