@@ -13,8 +13,7 @@ import functools
 import threading
 import traceback
 import weakref
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -255,7 +254,7 @@ class Function:
                         f"[{self.name()}] backward returned {len(result)} gradients for "
                         f"{len(self._inputs)} inputs"
                     )
-                return tuple(self._checked(i, gx) for i, gx in enumerate(result))
+                return tuple([self._checked(i, gx) for i, gx in enumerate(result)])
         except Exception as error:
             shapes = ", ".join(str(tuple(i[0])) for i in self._inputs if i)
             error.add_note(f"in the backward of {self.name()}, whose inputs have shapes {shapes}")
@@ -287,7 +286,7 @@ class Function:
         unless it has `written` it there itself, and what it saved is the result."""
         if not written:
             saved: tuple[Any, ...] = self._saved or ()
-            self._saved = tuple(x.copy() if _may_share(x, place.array) else x for x in saved)
+            self._saved = tuple(x.copy() if _may_share([x], place.array) else x for x in saved)
         self._watched = tuple(entry for entry in self._watched if entry[0] is not place._version)
 
     def _output_moved(self, result: Any, place: Any) -> None:
@@ -352,16 +351,16 @@ def backward(root: Any, gradient: Array, retain_graph: bool = False) -> None:
                 ready.append(edge)
 
 
-def _count_consumers(root: Function) -> Counter[Function]:
+def _count_consumers(root: Function) -> dict[Function, int]:
     """How many gradients each node below `root` has to wait for."""
-    consumers: Counter[Function] = Counter()
+    consumers: dict[Function, int] = {}
     stack = [root]
     while stack:
         for edge in stack.pop().edges:
             if isinstance(edge, Function):
-                consumers[edge] += 1
-                if consumers[edge] == 1:
+                if edge not in consumers:
                     stack.append(edge)
+                consumers[edge] = consumers.get(edge, 0) + 1
     return consumers
 
 
@@ -370,12 +369,14 @@ def _is_own(array: Array, others: tuple[Any, ...]) -> bool:
     flags = array.flags  # a broadcast view can be contiguous, but not writeable (a NumPy flag)
     if not (flags.c_contiguous and getattr(flags, "writeable", True)):
         return False
-    return not any(_may_share(other, array) for other in others)
+    return not _may_share(others, array)
 
 
-def _may_share(x: Any, array: Array) -> bool:
-    """Whether x, which a Function saved, may be memory of `array`; numbers and None are not."""
-    return type(x) is type(array) and backend.array_module(array).may_share_memory(x, array)
+def _may_share(values: Iterable[Any], array: Array) -> bool:
+    """Whether one of these, as a Function saves them, may be memory of `array`; numbers and None
+    are not."""
+    may_share = backend.array_module(array).may_share_memory
+    return True in [may_share(x, array) for x in values if type(x) is type(array)]
 
 
 def _accumulate(leaf: Any, gx: Array) -> None:

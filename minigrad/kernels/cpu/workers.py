@@ -122,6 +122,8 @@ class Mailbox:
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe()
         os.set_blocking(self.reader, False)
+        self.poller = select.poll()
+        self.poller.register(self.reader, select.POLLIN)
 
     def put(self, part: Range, job: np.ndarray) -> None:
         """Offer a range of the job whose bytes lie in the arena."""
@@ -130,7 +132,7 @@ class Mailbox:
 
     def take(self) -> Range | None:
         """A range that nobody has begun, now the caller's to do; None where there is none."""
-        letter = _take(self.reader)
+        letter = _take(self.reader) if self.poller.poll(0) else None
         return letter and letter[:2]
 
     def close(self) -> None:
