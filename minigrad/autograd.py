@@ -13,8 +13,7 @@ import functools
 import threading
 import traceback
 import weakref
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -24,12 +23,22 @@ from minigrad import backend, dtypes, kernels
 from minigrad.backend import Array
 from minigrad.tensor import Tensor
 
-_mode = threading.local()  # .grad_enabled, .detect_anomaly, .casts: each thread has its own
+
+class _Mode(threading.local):
+    """What is switched on and off, in each thread for itself."""
+
+    grad_enabled = True
+    detect_anomaly = False
+    casts: Any = None
+    watcher: Callable[..., None] | None = None
+
+
+_mode = _Mode()
 
 
 def is_grad_enabled() -> bool:
     """Whether operations are being recorded."""
-    return getattr(_mode, "grad_enabled", True)
+    return _mode.grad_enabled
 
 
 class set_grad_enabled:
@@ -77,7 +86,7 @@ class enable_grad(no_grad):
 
 @contextmanager
 def _switched(name: str, value: Any) -> Iterator[None]:
-    previous = getattr(_mode, name, False)
+    previous = getattr(_mode, name)
     setattr(_mode, name, value)
     try:
         yield
@@ -95,7 +104,7 @@ def detect_anomaly() -> AbstractContextManager[None]:
 
 def casts() -> Any:
     """What `amp.autocast` has switched on: casts an operation's inputs; None outside of it."""
-    return getattr(_mode, "casts", None)
+    return _mode.casts
 
 
 def set_casts(value: Any) -> None:
@@ -187,23 +196,23 @@ class Function:
             inputs = cast(cls.name(), inputs)
         arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
         placed = [x for x in arrays if hasattr(x, "dtype")]
-        if any(type(x) is not np.ndarray for x in placed):
+        if {type(x) for x in placed} != {np.ndarray}:
             backend.same_device(cls.name(), placed)
         recording = is_grad_enabled()
         fn.needs_input_grad = tuple(
-            recording and isinstance(x, Tensor) and x.requires_grad for x in inputs
+            [recording and isinstance(x, Tensor) and x.requires_grad for x in inputs]
         )
-        half = any(x.dtype.itemsize == 2 for x in placed) and cls.widens and not cls.is_view
+        half = 2 in [x.dtype.itemsize for x in placed] and cls.widens and not cls.is_view
         with backend.use_device_of(placed[0] if placed else None):
             result = fn.forward(*map(backend.widened, arrays) if half else arrays, **options)
         first, *rest = result if isinstance(result, tuple) else (result,)
         output = Tensor(backend.narrowed(first, arrays) if half else first)
         if cls.is_view and isinstance(inputs[0], Tensor):
             output._view_of(inputs[0])
-        if any(fn.needs_input_grad) and dtypes.is_floating_point(output.dtype):
+        if True in fn.needs_input_grad and dtypes.is_floating_point(output.dtype):
             fn._record(inputs, output)
-        if watcher := getattr(_mode, "watcher", None):
-            watcher(fn, inputs, options, output)
+        if _mode.watcher:
+            _mode.watcher(fn, inputs, options, output)
         if not isinstance(result, tuple):
             return output
         return (output, *(None if x is None else Tensor(x) for x in rest))
@@ -216,19 +225,20 @@ class Function:
                     "memory, which its own history does not show: use that view from there on, "
                     "or compute out of place"
                 )
-        self.edges = tuple(
+        self.edges = tuple([
             (x.grad_fn or x) if needed else None
             for x, needed in zip(inputs, self.needs_input_grad, strict=True)
-        )
-        self._inputs = [(x.shape, x.dtype) if isinstance(x, Tensor) else None for x in inputs]
-        self._watched = tuple(
-            (x._version, x._version.count, f"{what} of shape {tuple(x.shape)}")
-            for x, what in (
-                *((x, f"input {i}") for i, x in enumerate(inputs)), (output, "the output")
-            )
-            if isinstance(x, Tensor) and any(x.array is saved for saved in self._saved or ())
-        )
-        if getattr(_mode, "detect_anomaly", False):
+        ])
+        self._inputs = [
+            (x.array.shape, x.array.dtype) if isinstance(x, Tensor) else None for x in inputs
+        ]
+        saved = {id(array) for array in self._saved or ()}
+        named = [*((f"input {i}", x) for i, x in enumerate(inputs)), ("the output", output)]
+        self._watched = tuple([
+            (x._version, x._version.count, f"{what} of shape {x.array.shape}")
+            for what, x in named if isinstance(x, Tensor) and id(x.array) in saved
+        ])
+        if _mode.detect_anomaly:
             self._stack = "".join(traceback.format_stack()[:-2])
         output.grad_fn = self
         output.requires_grad = True
@@ -244,7 +254,7 @@ class Function:
                         f"[{self.name()}] backward returned {len(result)} gradients for "
                         f"{len(self._inputs)} inputs"
                     )
-                return tuple(self._checked(i, gx) for i, gx in enumerate(result))
+                return tuple([self._checked(i, gx) for i, gx in enumerate(result)])
         except Exception as error:
             shapes = ", ".join(str(tuple(i[0])) for i in self._inputs if i)
             error.add_note(f"in the backward of {self.name()}, whose inputs have shapes {shapes}")
@@ -276,7 +286,7 @@ class Function:
         unless it has `written` it there itself, and what it saved is the result."""
         if not written:
             saved: tuple[Any, ...] = self._saved or ()
-            self._saved = tuple(x.copy() if _may_share(x, place.array) else x for x in saved)
+            self._saved = tuple(x.copy() if _may_share([x], place.array) else x for x in saved)
         self._watched = tuple(entry for entry in self._watched if entry[0] is not place._version)
 
     def _output_moved(self, result: Any, place: Any) -> None:
@@ -341,16 +351,16 @@ def backward(root: Any, gradient: Array, retain_graph: bool = False) -> None:
                 ready.append(edge)
 
 
-def _count_consumers(root: Function) -> Counter[Function]:
+def _count_consumers(root: Function) -> dict[Function, int]:
     """How many gradients each node below `root` has to wait for."""
-    consumers: Counter[Function] = Counter()
+    consumers: dict[Function, int] = {}
     stack = [root]
     while stack:
         for edge in stack.pop().edges:
             if isinstance(edge, Function):
-                consumers[edge] += 1
-                if consumers[edge] == 1:
+                if edge not in consumers:
                     stack.append(edge)
+                consumers[edge] = consumers.get(edge, 0) + 1
     return consumers
 
 
@@ -359,12 +369,14 @@ def _is_own(array: Array, others: tuple[Any, ...]) -> bool:
     flags = array.flags  # a broadcast view can be contiguous, but not writeable (a NumPy flag)
     if not (flags.c_contiguous and getattr(flags, "writeable", True)):
         return False
-    return not any(_may_share(other, array) for other in others)
+    return not _may_share(others, array)
 
 
-def _may_share(x: Any, array: Array) -> bool:
-    """Whether x, which a Function saved, may be memory of `array`; numbers and None are not."""
-    return type(x) is type(array) and backend.array_module(array).may_share_memory(x, array)
+def _may_share(values: Iterable[Any], array: Array) -> bool:
+    """Whether one of these, as a Function saves them, may be memory of `array`; numbers and None
+    are not."""
+    may_share = backend.array_module(array).may_share_memory
+    return True in [may_share(x, array) for x in values if type(x) is type(array)]
 
 
 def _accumulate(leaf: Any, gx: Array) -> None:

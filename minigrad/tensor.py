@@ -319,14 +319,15 @@ class Tensor(Operators):
 
     def _inplace(self, result: Tensor) -> Tensor:
         """Take over `result`: its values into this memory, its history into this tensor."""
-        if result.shape != self.shape:
+        if result.array.shape != self.array.shape:
             raise RuntimeError(
                 f"output with shape {tuple(self.shape)} doesn't match the broadcast shape "
                 f"{tuple(result.shape)}"
             )
-        if not dtypes.can_cast(result.dtype, self.dtype):
-            raise RuntimeError(f"result type {result.dtype} can't be cast to {self.dtype}")
-        result = ops.to(result, self.dtype)
+        if result.dtype != self.dtype:
+            if not dtypes.can_cast(result.dtype, self.dtype):
+                raise RuntimeError(f"result type {result.dtype} can't be cast to {self.dtype}")
+            result = ops.to(result, self.dtype)
         recording = self._check_writable(self.requires_grad or result.requires_grad)
         written = result.array is self.array  # by a kernel that works in place
         if recording and result.grad_fn is not None:
@@ -354,8 +355,10 @@ class Tensor(Operators):
                 "a leaf Variable that requires grad (or a view of one) is being used in an "
                 "in-place operation: do it under no_grad(), or compute a new tensor"
             )
-        steps = zip(self.shape, self.array.strides, strict=True)
-        if self.numel() and any(n > 1 and not step for n, step in steps):  # empty ones have steps 0
+        shape, steps = self.array.shape, self.array.strides
+        if 0 in steps and self.numel() and any(  # empty ones have steps 0
+            n > 1 and not step for n, step in zip(shape, steps, strict=True)
+        ):
             raise RuntimeError(
                 "an expanded tensor holds one number for many elements: clone() it to write to it"
             )

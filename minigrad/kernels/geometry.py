@@ -37,7 +37,7 @@ def pair(value: Any, name: str) -> Pair:
     items = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     items = items * 2 if len(items) == 1 else items
     try:
-        if len(items) == 2 and not any(isinstance(item, bool) for item in items):
+        if len(items) == 2 and bool not in map(type, items):
             return operator.index(items[0]), operator.index(items[1])
     except TypeError:
         pass

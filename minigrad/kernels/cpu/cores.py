@@ -14,8 +14,8 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -52,7 +52,13 @@ def _initial_threads() -> int:
 
 
 _num_threads = _initial_threads()
-_inside = threading.local()  # .busy is set while this thread runs a range
+
+
+class _Inside(threading.local):
+    busy = False  # whether this thread runs a range
+
+
+_inside = _Inside()
 
 
 def get_num_threads() -> int:
@@ -89,7 +95,7 @@ def parallel(
     """
     if n <= 0:
         return
-    if getattr(_inside, "busy", False):
+    if _inside.busy:
         fn(0, n)
         return
     parts = int(min(_num_threads, n, max(1, work / ENOUGH_WORK)))
@@ -108,12 +114,12 @@ def ranges(n: int, parts: int) -> list[Range]:
     return [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
 
 
+@np.errstate(all="ignore")  # NaN and infinity are values, as in PyTorch, not warnings
 def _run(fn: Callable[[int, int], Any], start: int, stop: int) -> Error:
     """Call fn(start, stop); returns the error that it raised."""
     _inside.busy = True
     try:
-        with np.errstate(all="ignore"):  # NaN and infinity are values, as in PyTorch, not warnings
-            fn(start, stop)
+        fn(start, stop)
     except BaseException as error:  # Ctrl-C too: it is raised when all ranges have ended
         return error
     finally:
@@ -198,12 +204,12 @@ atexit.register(lambda: _team.end())
 
 def _after_fork() -> None:
     """A forked child has no workers yet, and no locks that nobody would ever release."""
-    global _team, _blas_lock, _blas_users
+    global _team, _one_blas_thread
     for worker in _team.workers:
         worker.forget()
     if _team.mailbox:
         _team.mailbox.close()
-    _team, _blas_lock, _blas_users = _Team(), threading.Lock(), 0
+    _team, _one_blas_thread = _Team(), _OneBlasThread()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -223,30 +229,38 @@ def _blas_libraries() -> list[Any]:
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
-_blas_lock = threading.Lock()
-_blas_users = 0
-_blas_before: list[int] = []
+class _OneBlasThread:
+    """What `one_blas_thread` returns: counts who is inside."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.before: list[tuple[Any, int]] = []  # libraries that had more threads, and how many
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.users == 0:
+                counts = ((library, library.get_num_threads()) for library in _blas_libraries())
+                self.before = [(library, count) for library, count in counts if count != 1]
+                for library, _ in self.before:
+                    library.set_num_threads(1)
+            self.users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.users -= 1
+            if self.users == 0:
+                for library, count in self.before:
+                    library.set_num_threads(count)
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
+_one_blas_thread = _OneBlasThread()
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
     """Hold BLAS to one thread inside the block; the setting outside comes back, errors or not.
 
     OpenBLAS heeds this from the main thread only: kernels that are called from another thread
     of the user's are right to rounding, but not to the same bits.
     """
-    global _blas_users, _blas_before
-    with _blas_lock:
-        if _blas_users == 0:
-            _blas_before = [library.get_num_threads() for library in _blas_libraries()]
-            for library in _blas_libraries():
-                library.set_num_threads(1)
-        _blas_users += 1
-    try:
-        yield
-    finally:
-        with _blas_lock:
-            _blas_users -= 1
-            if _blas_users == 0:
-                for library, count in zip(_blas_libraries(), _blas_before, strict=True):
-                    library.set_num_threads(count)
+    return _one_blas_thread

@@ -109,7 +109,7 @@ class Arena:
 
     def offset(self, array: np.ndarray) -> int | None:
         """Where in the arena `array` begins; None where it lies elsewhere."""
-        offset = array.__array_interface__["data"][0] - self.address
+        offset = array.ctypes.data - self.address
         return offset if 0 <= offset < self.size else None
 
     def make_private(self) -> None:
@@ -146,7 +146,8 @@ def _nameless_file() -> int:
 class _Pool:
     """Which addresses of an arena are free, with their memory (`free`) or without (`released`).
 
-    Small blocks are cut from large ones, all of one size; they are few, and stay small blocks.
+    Small blocks are cut from large ones, all of one size; they are few, and stay small blocks. To
+    take or give one is a single step on a list, which nothing can come between, and needs no lock.
     """
 
     def __init__(self, arena: Arena, limit: int) -> None:
@@ -155,8 +156,17 @@ class _Pool:
         self.lock = threading.Lock()
         self.given: list[tuple[int, int]] = []  # back, by whoever did not have to wait for the lock
         self.free, self.released = Ranges(), Ranges()
-        self.small: dict[int, list[int]] = {}  # starts, by size
-        self.used_bytes = 0
+        self.small: dict[int, list[int]] = {}  # the starts of those that are free, by size
+        self.offcuts = 0  # bytes that cutting small blocks left over
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes that are neither free nor released."""
+        with self.lock:
+            self._sort_in()
+            small = sum(size * len(starts) for size, starts in self.small.items())
+            free = self.free.total + self.released.total + small + self.offcuts
+            return self.arena.top - free
 
     def take(self, size: int) -> int:
         """The start of `size` bytes that nobody uses, used before if possible.
@@ -164,21 +174,21 @@ class _Pool:
         Raises:
             MemoryError: there are not so many.
         """
-        with self.lock:
-            if self.given:
-                self._sort_in()
-            if size >= LARGE:
-                start = self._large(size)
-            else:
-                starts = self.small.setdefault(size, [])
-                if not starts:
+        if size >= LARGE:
+            with self.lock:
+                return self._large(size)
+        starts = self.small.setdefault(size, [])
+        while True:
+            try:
+                return starts.pop()
+            except IndexError:
+                with self.lock:
                     start = self._large(LARGE)
                     starts.extend(range(start, start + LARGE - size + 1, size))
-                start = starts.pop()
-            self.used_bytes += size
-        return start
+                    self.offcuts += LARGE % size
 
     def _large(self, size: int) -> int:
+        self._sort_in()
         start = self.free.take(size)
         if start is None:
             start = self.released.take(size)
@@ -193,6 +203,9 @@ class _Pool:
     def give(self, start: int, size: int) -> None:
         """Take bytes back. The garbage collector may call this anywhere, in the midst of `take`
         too, so it never waits: whoever holds the lock sees to it, or the next who does."""
+        if size < LARGE:
+            self.small[size].append(start)
+            return
         self.given.append((start, size))
         if self.lock.acquire(blocking=False):
             try:
@@ -208,12 +221,7 @@ class _Pool:
 
     def _sort_in(self) -> None:
         while self.given:
-            start, size = self.given.pop()
-            self.used_bytes -= size
-            if size < LARGE:
-                self.small[size].append(start)
-            else:
-                self.free.give(start, size)
+            self.free.give(*self.given.pop())
         if self.free.total > self.limit:
             self._shrink(self.limit)
 
@@ -248,20 +256,18 @@ def arena() -> Arena:
 class _Lease(np.ndarray):
     """The base of a pooled array: bytes of the arena, alive as long as any view looks at them."""
 
-    start: int
-    pool: _Pool | None = None
+    block: tuple[_Pool | None, int, int] = None, 0, 0  # its pool, start and size
 
     def __del__(self) -> None:
-        if self.pool is _pool:  # else this is a fork, and the bytes some of its parent's
-            _pool.give(self.start, self.size)
+        pool, start, size = self.block
+        if pool is _pool:  # else this is a fork, and the bytes some of its parent's
+            pool.give(start, size)
 
 
 def _size_class(nbytes: int) -> int:
     """Round up to one of eight steps an octave: an eighth is wasted at most, and sizes recur."""
-    step = 1 << max(nbytes.bit_length() - 4, ALIGNMENT.bit_length() - 1)
-    if nbytes > LARGE:
-        step = max(step, mmap.PAGESIZE)
-    return max(1, -(-nbytes // step)) * step
+    step = max(1 << nbytes.bit_length() >> 4, mmap.PAGESIZE if nbytes > LARGE else ALIGNMENT)
+    return -(-nbytes // step) * step or step
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -272,9 +278,9 @@ def empty(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
     if not _pool.arena.size:  # memory that is shared cannot be had
         return np.ndarray(shape, dtype, _numpys(size))
     start = _pool.take(size)
-    lease = _Lease(size, np.uint8, _pool.arena.map, start)
-    lease.start, lease.pool = start, _pool
-    return np.ndarray(shape, dtype, lease)
+    lease = _Lease(shape, dtype, _pool.arena.map, start)
+    lease.block = _pool, start, size
+    return lease.view(np.ndarray)
 
 
 def zeros(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -286,7 +292,10 @@ def zeros(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
 
 def is_shared(array: np.ndarray) -> bool:
     """Whether the workers' processes see this very array, and not a copy."""
-    return _pool.arena.offset(array) is not None
+    owner: Any = array
+    while owner is not None and type(owner) is not _Lease:
+        owner = getattr(owner, "base", None)
+    return owner is not None and owner.block[0] is _pool
 
 
 def empty_cache() -> None:
