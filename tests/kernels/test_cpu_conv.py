@@ -95,6 +95,26 @@ def test_equals_the_loops(forced, name, dtype, lay):
     close(conv.conv2d_backward_weight(g, x, w.shape, *options), gw, bound)
 
 
+@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("name", [*IM2COL_ONLY, *BOTH])
+def test_shares_and_blocks_that_cut_rows(name, few, monkeypatch):
+    """Three cores and the smallest blocks, by positions and by channels."""
+    (x, w, b, g), (y, gx, gw), options = by_loops(name, "float64")
+
+    def parallel(fn, n, *_, **__):
+        for part in cores.ranges(n, min(n, 3)):
+            fn(*part)
+
+    monkeypatch.setattr(im2col, "parallel", parallel)
+    monkeypatch.setattr(im2col, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(im2col, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(im2col, "LEAST_COLUMNS", 5)
+    monkeypatch.setattr(im2col._Windows, "few", lambda *_: few and options[3] == 1)
+    close(im2col.conv2d(x, w, b, *options), y, 1e-14)
+    close(im2col.conv2d_backward_input(g, w, x.shape, *options), gx, 1e-14)
+    close(im2col.conv2d_backward_weight(g, x, w.shape, *options), gw, 1e-14)
+
+
 def test_fold_is_the_adjoint_of_unfold():
     rng = np.random.default_rng(0)
     x, options = rng.standard_normal((3, 2, 7, 6)), ((3, 2), (2, 1), (1, 0, 2, 1), (1, 2))
