@@ -24,8 +24,8 @@ from minigrad.kernels.geometry import Pad, Pair, output_shape, span, tap_positio
 
 Array = np.ndarray
 
-BLOCK_BYTES = 6 << 20  # of columns and what becomes of them at a time
-LEAST_COLUMNS = 512  # below that BLAS is slow, as it reads all weights for each block
+BLOCK = 3 << 19  # numbers of the columns, and of what becomes of them, at a time
+LEAST_COLUMNS = 512  # in fewer BLAS is slow, as it reads all weights for each block
 
 
 def cost(shape: tuple[int, ...], w_shape: tuple[int, ...], groups: int) -> float:
@@ -86,11 +86,10 @@ class _Windows:
         return slab[:, top : top + self.H, left : left + self.W]
 
     def blocks(self, start: int, stop: int, O: int, whole: bool = False) -> Iterator[Block]:
-        """Positions start..stop-1 as (rows, part of OW), so many at a time that BLOCK_BYTES hold
-        their columns or what becomes of them: whole rows, and where these are cut or too long, a
-        part of one; with `whole`, never a part."""
+        """Positions start..stop-1 as (rows, part of OW), BLOCK numbers at a time: whole rows, and
+        where the range cuts one or it is too long, a part; with `whole`, never a part."""
         least = self.OW if whole else -(-LEAST_COLUMNS // max(1, self.N))
-        most = max(least, BLOCK_BYTES // (4 * (self.K + O) * max(1, self.N)))
+        most = max(least, BLOCK // ((self.K + O) * max(1, self.N)))
         while start < stop:
             row, first = divmod(start, self.OW)
             count = min(stop - start, most)
@@ -127,15 +126,16 @@ def conv2d(
     few = windows.few(O, groups)
 
     def run(start: int, stop: int) -> None:
-        channels, positions = slice(0, O // groups), (start, stop)
+        weights, outputs, positions = W, slice(O), (start, stop)
         if few:
-            channels, positions = slice(start, stop), (0, windows.positions)
+            outputs, positions = slice(start, stop), (0, windows.positions)
+            weights = W[:, outputs]
         for rows, across in windows.blocks(*positions, O):
             columns = _by_group(windows.columns(images_last(x), rows, across), groups)
-            target = images_last(y)[channels if few else slice(O), rows, across]
-            np.matmul(W[:, channels], columns, out=_by_group(target, groups))
+            target = images_last(y)[outputs, rows, across]
+            np.matmul(weights, columns, out=_by_group(target, groups))
             if b is not None:
-                target += b[channels if few else slice(O), None, None, None]
+                target += b[outputs, None, None, None]
 
     if x.size or y.size:
         parallel(run, O if few else windows.positions, windows.work(O), blas=True)
@@ -162,26 +162,33 @@ def conv2d_backward_input(
     gx = empty_maps(x_shape, g.dtype)
     top, bottom, left, right = pad
 
-    def run(start: int, stop: int) -> None:  # channels, or groups of them
-        weights, outputs = WT[:, start * KH * KW : stop * KH * KW], slice(O)
-        if groups > 1:
-            weights, outputs = WT[start:stop], slice(O // groups * start, O // groups * stop)
-        target = images_last(gx)[C // units * start : C // units * stop]
+    units = groups if groups > 1 else C
+    by_image = units < min(N, 8)  # too few channels or groups to share evenly
+
+    def run(start: int, stop: int) -> None:
+        part, weights, g_part, target = slice(start, stop), WT, images_last(g), images_last(gx)
+        if by_image:
+            g_part, target = g_part[..., part], target[..., part]
+        elif groups > 1:
+            weights, target = WT[part], target[C // groups * start : C // groups * stop]
+            g_part = g_part[O // groups * start : O // groups * stop]
+        else:
+            weights, target = WT[:, KH * KW * start : KH * KW * stop], target[part]
+        channels, *_, B = target.shape
         # Where the pad below is negative, no window sees the last rows.
-        padded = (len(target), H + top + max(0, bottom), W + left + max(0, right), N)
+        padded = (channels, H + top + max(0, bottom), W + left + max(0, right), B)
         slab = memory.zeros(padded, g.dtype)
         for rows, _ in windows.blocks(0, windows.positions, O, whole=True):
-            G = images_last(g)[outputs, rows]
-            columns = memory.empty((len(target) * KH * KW, *G.shape[1:]), g.dtype)
-            G = _by_group(G, len(weights))
+            G = _by_group(g_part[:, rows], len(weights))
+            shape = (channels * KH * KW, rows.stop - rows.start, windows.OW, B)
+            columns = memory.empty(shape, g.dtype)
             np.matmul(weights, G, out=_by_group(columns, len(weights)))
             first, count = windows.seen(rows)
             windows.add_back(columns, slab[:, first : first + count])
         np.copyto(target, windows.inside(slab))
 
-    units = groups if groups > 1 else C
     if gx.size:
-        parallel(run, units, windows.work(O), blas=True)
+        parallel(run, N if by_image else units, windows.work(O), blas=True)
     return gx
 
 
@@ -204,11 +211,7 @@ def conv2d_backward_weight(
     windows, O = _Windows(x.shape, (w_shape[2], w_shape[3]), stride, pad, dilation), w_shape[0]
     if not (x.size and g.size):
         return memory.zeros(w_shape, x.dtype)
-    few, gw = windows.few(O, groups), memory.empty(w_shape, x.dtype)
-    shares = ranges(windows.positions, min(get_num_threads(), windows.positions))
-    partial = memory.empty((len(shares), *_by_group(gw, groups).shape), x.dtype)  # (.., O/G, K/G)
-    if windows.K > O:  # BLAS is faster with the longer side first, and gives it to us that way
-        partial = partial.reshape(*partial.shape[:2], -1, O // groups).swapaxes(2, 3)
+    gw = memory.empty(w_shape, x.dtype)
 
     def add_up(positions: Range, channels: slice, out: Array) -> None:
         """out (G, O/G, K/G) = g @ columns^T over these positions."""
@@ -218,24 +221,28 @@ def conv2d_backward_weight(
             G = _by_group(images_last(g)[:, rows, across], groups)
             if product is None:
                 product = np.matmul(G, columns.swapaxes(1, 2), out=out)
-            else:
-                if product is out:
-                    product = np.empty_like(out)
-                out += np.matmul(G, columns.swapaxes(1, 2), out=product)
+                continue
+            product = np.empty_like(out) if product is out else product
+            out += np.matmul(G, columns.swapaxes(1, 2), out=product)
 
     def by_channel(start: int, stop: int) -> None:
         target = gw[:, start:stop].reshape(1, O, -1)
         add_up((0, windows.positions), slice(start, stop), target)
 
+    if windows.few(O, groups):
+        parallel(by_channel, windows.C, windows.work(O), blas=True)
+        return gw
+    shares = ranges(windows.positions, min(get_num_threads(), windows.positions))
+    partial = memory.empty((len(shares), *_by_group(gw, groups).shape), x.dtype)  # (.., O/G, K/G)
+    if windows.K > O:  # BLAS is faster with the longer side first, and gives it to us that way
+        partial = partial.reshape(*partial.shape[:2], -1, O // groups).swapaxes(2, 3)
+
     def by_position(start: int, stop: int) -> None:
         for i in range(start, stop):
             add_up(shares[i], slice(None), partial[i])
 
-    if few:
-        parallel(by_channel, windows.C, windows.work(O), blas=True)
-    else:
-        parallel(by_position, len(shares), windows.work(O), blas=True)
-        np.sum(partial, 0, out=_by_group(gw, groups))  # in order: the same bits every time
+    parallel(by_position, len(shares), windows.work(O), blas=True)
+    np.sum(partial, 0, out=_by_group(gw, groups))  # in order: the same bits every time
     return gw
 
 
