@@ -62,7 +62,7 @@ class Linear(Function):
         rows = g.reshape(-1, g.shape[-1])  # (batch, O)
         gx = gw = gb = None
         if self.needs_input_grad[0]:
-            gx = k.linear(rows, w.T, None).reshape(self.shape)
+            gx = k.matmul(rows, w).reshape(self.shape)
         if self.needs_input_grad[1]:
             gw = k.matmul(rows.T, x.reshape(-1, self.shape[-1]))  # (O, I)
         if self.needs_input_grad[2]:

@@ -26,6 +26,7 @@ BOTH = {
     "3x3": dict(x=(5, 6, 12, 12), w=(4, 6, 3, 3), pad=(1, 1, 1, 1)),
     "5x5": dict(x=(3, 4, 14, 9), w=(6, 4, 5, 5), pad=(2, 2, 2, 2)),
     "groups": dict(x=(4, 6, 7, 10), w=(9, 2, 3, 3), pad=(1, 1, 1, 1), groups=3),
+    "groups_of_few_images": dict(x=(2, 8, 5, 6), w=(8, 2, 3, 3), pad=(1, 1, 1, 1), groups=4),
     "no_padding": dict(x=(2, 3, 8, 6), w=(5, 3, 3, 3)),
     "uneven_padding": dict(x=(2, 3, 8, 6), w=(5, 3, 5, 5), pad=(0, 3, 4, 1)),
     "one_output": dict(x=(4, 3, 3, 3), w=(5, 3, 3, 3)),
@@ -93,6 +94,26 @@ def test_equals_the_loops(forced, name, dtype, lay):
     close(conv.conv2d(x, w, None, *options), y - b.astype(np.float64)[:, None, None], bound)
     close(conv.conv2d_backward_input(g, w, x.shape, *options), gx, bound)
     close(conv.conv2d_backward_weight(g, x, w.shape, *options), gw, bound)
+
+
+@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("name", [*IM2COL_ONLY, *BOTH])
+def test_shares_and_blocks_that_cut_rows(name, few, monkeypatch):
+    """Three cores and the smallest blocks, by positions and by channels."""
+    (x, w, b, g), (y, gx, gw), options = by_loops(name, "float64")
+
+    def parallel(fn, n, *_, **__):
+        for part in cores.ranges(n, min(n, 3)):
+            fn(*part)
+
+    monkeypatch.setattr(im2col, "parallel", parallel)
+    monkeypatch.setattr(im2col, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(im2col, "BLOCK", 1)
+    monkeypatch.setattr(im2col, "LEAST_COLUMNS", 5)
+    monkeypatch.setattr(im2col._Windows, "few", lambda *_: few and options[3] == 1)
+    close(im2col.conv2d(x, w, b, *options), y, 1e-14)
+    close(im2col.conv2d_backward_input(g, w, x.shape, *options), gx, 1e-14)
+    close(im2col.conv2d_backward_weight(g, x, w.shape, *options), gw, 1e-14)
 
 
 def test_fold_is_the_adjoint_of_unfold():

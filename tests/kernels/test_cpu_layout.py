@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minigrad.kernels import cpu
-from minigrad.kernels.cpu import cores, layout
+from minigrad.kernels.cpu import layout
 
 rng = np.random.default_rng(2012)
 PAD = (1, 1, 1, 1)
@@ -73,20 +73,6 @@ def test_elementwise_kernels_keep_the_order_they_are_given() -> None:
         y = cpu.relu(inner)
         np.testing.assert_array_equal(cpu.relu_backward(plain, y), plain * (inner > 0))
         assert cpu.copy(inner).flags.c_contiguous
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 7])
-@pytest.mark.parametrize(("rows", "images"), [(1, 1), (5, 128), (5, 3), (24, 32), (0, 4), (4, 0)])
-def test_shares_cover_every_position_once(
-    count: int, rows: int, images: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cores, "_num_threads", count)
-    seen = np.zeros((rows, images), int)
-    shares = layout.shares(rows, images)
-    for share in shares:
-        seen[share] += 1
-    assert (seen == 1).all()
-    assert 1 <= len(shares) <= count
 
 
 @pytest.mark.parametrize("top", [-9, -2, 0, 3, 9])

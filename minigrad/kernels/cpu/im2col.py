@@ -11,27 +11,21 @@ never exist for the whole batch: for AlexNet's second layer they would be 25 tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cpu import memory
-from minigrad.kernels.cpu.cores import parallel
-from minigrad.kernels.cpu.layout import (
-    LONG_BYTES,
-    Block,
-    blocks,
-    empty_maps,
-    fitting,
-    images_last,
-    region,
-    shares,
-)
+from minigrad.kernels.cpu.cores import get_num_threads, parallel, ranges
+from minigrad.kernels.cpu.layout import Block, empty_maps, images_last, region
+from minigrad.kernels.cpu.workers import Range
 from minigrad.kernels.geometry import Pad, Pair, output_shape, span, tap_positions
 
 Array = np.ndarray
+
+BLOCK = 3 << 19  # numbers of the columns, and of what becomes of them, at a time
+LEAST_COLUMNS = 512  # in fewer BLAS is slow, as it reads all weights for each block
 
 
 def cost(shape: tuple[int, ...], w_shape: tuple[int, ...], groups: int) -> float:
@@ -51,32 +45,35 @@ class _Windows:
         self.N, self.C, self.H, self.W = x_shape
         self.kernel_size, self.stride, self.pad, self.dilation = kernel_size, stride, pad, dilation
         self.OH, self.OW = output_shape(x_shape, kernel_size, stride, pad, dilation)
-        self.K = self.C * kernel_size[0] * kernel_size[1]
+        self.taps = kernel_size[0] * kernel_size[1]
+        self.K, self.positions = self.C * self.taps, self.OH * self.OW
 
     def seen(self, rows: slice) -> tuple[int, int]:
         """(first, count): the rows of the padded input that these rows of the output look at."""
         count = (rows.stop - rows.start - 1) * self.stride[0]
         return rows.start * self.stride[0], count + span(self.kernel_size[0], self.dilation[0])
 
-    def columns(self, x: Array, rows: slice) -> Array:
-        """The windows of `rows` in x (C, H, W, B), as (C*KH*KW, rows, OW, B)."""
+    def columns(self, x: Array, rows: slice, across: slice) -> Array:
+        """The windows of these rows, or of a part of one, in x (C, H, W, B): (C*KH*KW, rows, part
+        of OW, B)."""
+        (SH, SW), (DH, DW) = self.stride, self.dilation
         first, count = self.seen(rows)
         top, _, left, right = self.pad
-        slab = region(x, top - first, left, count, left + self.W + right)
-        (SH, SW), (DH, DW) = self.stride, self.dilation
+        slab = region(x, top - first, left, count, left + self.W + right)[:, :, across.start * SW :]
         c, h, w, n = slab.strides
-        shape = (self.C, *self.kernel_size, rows.stop - rows.start, self.OW, x.shape[3])
+        OW = across.stop - across.start
+        shape = (len(x), *self.kernel_size, rows.stop - rows.start, OW, x.shape[3])
         view = as_strided(slab, shape, (c, h * DH, w * DW, h * SH, w * SW, n))
         if self.kernel_size == self.stride == (1, 1):  # the columns are the image
             return view[:, 0, 0]
         columns = memory.empty(shape, x.dtype)
         np.copyto(columns, view)
-        return columns.reshape(self.K, *shape[3:])
+        return columns.reshape(len(x) * self.taps, *shape[3:])
 
     def add_back(self, columns: Array, slab: Array) -> None:
-        """The adjoint of `columns`: adds them to the rows of the padded input they are from."""
+        """The adjoint of `columns`, of whole rows: adds them to the rows of the padded input."""
         (KH, KW), (_, rows, OW, B) = self.kernel_size, columns.shape
-        columns = columns.reshape(self.C, KH, KW, rows, OW, B)
+        columns = columns.reshape(len(slab), KH, KW, rows, OW, B)
         for kh in range(KH):
             at = tap_positions(kh, rows, self.stride[0], self.dilation[0])
             for kw in range(KW):
@@ -88,26 +85,27 @@ class _Windows:
         top, _, left, _ = self.pad
         return slab[:, top : top + self.H, left : left + self.W]
 
-    def blocks(self, share: Block, O: int, itemsize: int) -> Iterator[slice]:
-        """The rows of a core's share, so many at a time that LONG_BYTES hold their columns, and
-        what becomes of them."""
-        rows, images = share
-        row_bytes = max(self.K, O) * self.OW * (images.stop - images.start) * itemsize
-        return blocks(rows.start, rows.stop, fitting(self.OH, row_bytes, LONG_BYTES))
+    def blocks(self, start: int, stop: int, O: int, whole: bool = False) -> Iterator[Block]:
+        """Positions start..stop-1 as (rows, part of OW), BLOCK numbers at a time: whole rows, and
+        where the range cuts one or it is too long, a part; with `whole`, never a part."""
+        least = self.OW if whole else -(-LEAST_COLUMNS // max(1, self.N))
+        most = max(least, BLOCK // ((self.K + O) * max(1, self.N)))
+        while start < stop:
+            row, first = divmod(start, self.OW)
+            count = min(stop - start, most)
+            rows = 0 if first else count // self.OW
+            last = self.OW if rows else min(self.OW, first + count)
+            yield slice(row, row + max(1, rows)), slice(first, last)
+            start = (row + max(1, rows) - 1) * self.OW + last
+
+    def few(self, O: int, groups: int) -> bool:
+        """Whether cores take channels: the positions are too few, beside the weights or to share
+        evenly."""
+        return groups == 1 and (self.N * self.positions < O or self.positions < 8)
 
     def work(self, O: int) -> float:
         """The nanoseconds that one core needs for the product: it multiplies 25 pairs in one."""
-        return self.N * self.OH * self.OW * self.K * O / 25
-
-    def for_each_share(self, run: Callable[[int, Block], Any], O: int) -> None:
-        """Call `run(i, share)` for each core's share of the output."""
-        all_shares = shares(self.OH, self.N)
-
-        def fn(start: int, stop: int) -> None:
-            for i in range(start, stop):
-                run(i, all_shares[i])
-
-        parallel(fn, len(all_shares), self.work(O), blas=True)
+        return self.N * self.positions * self.K * O / 25
 
 
 def _by_group(x: Array, groups: int) -> Array:
@@ -118,23 +116,29 @@ def _by_group(x: Array, groups: int) -> Array:
 def conv2d(
     x: Array, w: Array, b: Array | None, stride: Pair, pad: Pad, dilation: Pair, groups: int
 ) -> Array:
-    """y = W @ columns + b: (N, C, H, W), (O, C/groups, KH, KW), (O,) -> (N, O, OH, OW)."""
-    windows = _Windows(x.shape, w.shape[2:], stride, pad, dilation)
-    y = empty_maps((len(x), len(w), windows.OH, windows.OW), x.dtype)
-    W = _by_group(np.ascontiguousarray(w), groups)  # (G, O/G, K/G)
-    bias = 0 if b is None else b[:, None, None, None]
+    """y = W @ columns + b: (N, C, H, W), (O, C/groups, KH, KW), (O,) -> (N, O, OH, OW).
 
-    def run(_: int, share: Block) -> None:
-        x_share, y_share = images_last(x)[..., share[1]], images_last(y)[..., share[1]]
-        for rows in windows.blocks(share, len(w), x.itemsize):
-            columns = _by_group(windows.columns(x_share, rows), groups)
-            target = y_share[:, rows]
-            product = memory.empty(target.shape, x.dtype)
-            np.matmul(W, columns, out=_by_group(product, groups))
-            np.add(product, bias, out=target)
+    Cores take positions, or where these are few, channels of the output.
+    """
+    windows, O = _Windows(x.shape, w.shape[2:], stride, pad, dilation), len(w)
+    y = empty_maps((len(x), O, windows.OH, windows.OW), x.dtype)
+    W = _by_group(np.ascontiguousarray(w), groups)  # (G, O/G, K/G)
+    few = windows.few(O, groups)
+
+    def run(start: int, stop: int) -> None:
+        weights, outputs, positions = W, slice(O), (start, stop)
+        if few:
+            outputs, positions = slice(start, stop), (0, windows.positions)
+            weights = W[:, outputs]
+        for rows, across in windows.blocks(*positions, O):
+            columns = _by_group(windows.columns(images_last(x), rows, across), groups)
+            target = images_last(y)[outputs, rows, across]
+            np.matmul(weights, columns, out=_by_group(target, groups))
+            if b is not None:
+                target += b[outputs, None, None, None]
 
     if x.size or y.size:
-        windows.for_each_share(run, len(w))
+        parallel(run, O if few else windows.positions, windows.work(O), blas=True)
     return y
 
 
@@ -154,23 +158,37 @@ def conv2d_backward_input(
     if stride == (1, 1) and min(flipped) >= 0 and O <= C <= N * H * W / 4:
         return conv2d(g, turned(w, groups), None, stride, flipped, dilation, groups)
     windows = _Windows(x_shape, (KH, KW), stride, pad, dilation)
-    WT = _by_group(np.ascontiguousarray(w), groups).swapaxes(1, 2)  # (G, K/G, O/G)
+    WT = w.reshape(groups, O // groups, -1).swapaxes(1, 2)  # (G, K/G, O/G)
     gx = empty_maps(x_shape, g.dtype)
     top, bottom, left, right = pad
 
-    def run(start: int, stop: int) -> None:  # images, as rows of gx belong to several of g
-        g_share, gx_share = images_last(g)[..., start:stop], images_last(gx)[..., start:stop]
-        C, H, W, B = gx_share.shape  # where the pad below is negative, no window sees the last rows
-        slab = memory.zeros((C, H + top + max(0, bottom), W + left + max(0, right), B), g.dtype)
-        for rows in windows.blocks((slice(0, windows.OH), slice(start, stop)), O, g.itemsize):
-            columns = memory.empty((windows.K, rows.stop - rows.start, windows.OW, B), g.dtype)
-            G = _by_group(np.ascontiguousarray(g_share[:, rows]), groups)
-            np.matmul(WT, G, out=_by_group(columns, groups))
+    units = groups if groups > 1 else C
+    by_image = units < min(N, 8)  # too few channels or groups to share evenly
+
+    def run(start: int, stop: int) -> None:
+        part, weights, g_part, target = slice(start, stop), WT, images_last(g), images_last(gx)
+        if by_image:
+            g_part, target = g_part[..., part], target[..., part]
+        elif groups > 1:
+            weights, target = WT[part], target[C // groups * start : C // groups * stop]
+            g_part = g_part[O // groups * start : O // groups * stop]
+        else:
+            weights, target = WT[:, KH * KW * start : KH * KW * stop], target[part]
+        channels, *_, B = target.shape
+        # Where the pad below is negative, no window sees the last rows.
+        padded = (channels, H + top + max(0, bottom), W + left + max(0, right), B)
+        slab = memory.zeros(padded, g.dtype)
+        for rows, _ in windows.blocks(0, windows.positions, O, whole=True):
+            G = _by_group(g_part[:, rows], len(weights))
+            shape = (channels * KH * KW, rows.stop - rows.start, windows.OW, B)
+            columns = memory.empty(shape, g.dtype)
+            np.matmul(weights, G, out=_by_group(columns, len(weights)))
             first, count = windows.seen(rows)
             windows.add_back(columns, slab[:, first : first + count])
-        np.copyto(gx_share, windows.inside(slab))
+        np.copyto(target, windows.inside(slab))
 
-    parallel(run, len(g), windows.work(O), blas=True)
+    if gx.size:
+        parallel(run, N if by_image else units, windows.work(O), blas=True)
     return gx
 
 
@@ -190,26 +208,41 @@ def conv2d_backward_weight(
     groups: int,
 ) -> Array:
     """gw = g @ columns^T, summed over the batch: (N, O, OH, OW), (N, C, H, W) -> w_shape."""
-    windows = _Windows(x.shape, (w_shape[2], w_shape[3]), stride, pad, dilation)
-    O = w_shape[0]
-    parts = len(shares(windows.OH, windows.N))
-    partial = memory.empty((parts, groups, O // groups, windows.K // groups), x.dtype)
-
-    def run(i: int, share: Block) -> None:
-        x_share, g_share = images_last(x)[..., share[1]], images_last(g)[..., share[1]]
-        for rows in windows.blocks(share, O, x.itemsize):
-            columns = _by_group(windows.columns(x_share, rows), groups)
-            G = _by_group(g_share[:, rows], groups)
-            if rows.start == share[0].start:
-                np.matmul(G, columns.swapaxes(1, 2), out=partial[i])
-            else:
-                partial[i] += np.matmul(G, columns.swapaxes(1, 2))
-
+    windows, O = _Windows(x.shape, (w_shape[2], w_shape[3]), stride, pad, dilation), w_shape[0]
     if not (x.size and g.size):
         return memory.zeros(w_shape, x.dtype)
-    windows.for_each_share(run, O)
     gw = memory.empty(w_shape, x.dtype)
-    np.sum(partial, 0, out=gw.reshape(partial.shape[1:]))  # in order: the same bits every time
+
+    def add_up(positions: Range, channels: slice, out: Array) -> None:
+        """out (G, O/G, K/G) = g @ columns^T over these positions."""
+        product = None
+        for rows, across in windows.blocks(*positions, O):
+            columns = _by_group(windows.columns(images_last(x)[channels], rows, across), groups)
+            G = _by_group(images_last(g)[:, rows, across], groups)
+            if product is None:
+                product = np.matmul(G, columns.swapaxes(1, 2), out=out)
+                continue
+            product = np.empty_like(out) if product is out else product
+            out += np.matmul(G, columns.swapaxes(1, 2), out=product)
+
+    def by_channel(start: int, stop: int) -> None:
+        target = gw[:, start:stop].reshape(1, O, -1)
+        add_up((0, windows.positions), slice(start, stop), target)
+
+    if windows.few(O, groups):
+        parallel(by_channel, windows.C, windows.work(O), blas=True)
+        return gw
+    shares = ranges(windows.positions, min(get_num_threads(), windows.positions))
+    partial = memory.empty((len(shares), *_by_group(gw, groups).shape), x.dtype)  # (.., O/G, K/G)
+    if windows.K > O:  # BLAS is faster with the longer side first, and gives it to us that way
+        partial = partial.reshape(*partial.shape[:2], -1, O // groups).swapaxes(2, 3)
+
+    def by_position(start: int, stop: int) -> None:
+        for i in range(start, stop):
+            add_up(shares[i], slice(None), partial[i])
+
+    parallel(by_position, len(shares), windows.work(O), blas=True)
+    np.sum(partial, 0, out=_by_group(gw, groups))  # in order: the same bits every time
     return gw
 
 
@@ -217,12 +250,12 @@ def unfold(x: Array, kernel_size: Pair, stride: Pair, pad: Pad, dilation: Pair) 
     """im2col: (N, C, H, W) -> (N, C*KH*KW, L)."""
     windows = _Windows(x.shape, kernel_size, stride, pad, dilation)
     N = len(x)
-    everything = slice(0, windows.OH)
+    everything = slice(0, windows.OH), slice(0, windows.OW)
     out = memory.empty((N, windows.K, windows.OH, windows.OW), x.dtype)
 
     def run(start: int, stop: int) -> None:
         for n in range(start, stop):
-            out[n] = windows.columns(images_last(x[n : n + 1]), everything)[..., 0]
+            out[n] = windows.columns(images_last(x[n : n + 1]), *everything)[..., 0]
 
     parallel(run, N, out.size)
     return out.reshape(N, windows.K, windows.OH * windows.OW)

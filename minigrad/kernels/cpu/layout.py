@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.cpu import memory
-from minigrad.kernels.cpu.cores import get_num_threads, parallel, ranges
+from minigrad.kernels.cpu.cores import parallel
 
 Array = np.ndarray
-Block = tuple[slice, slice]  # rows or channels, and images
+Block = tuple[slice, slice]  # channels and images, or rows and part of them
 L2_BYTES = 2 << 20  # a core's second-level cache on today's servers; blocks are sized by it
 # Blocks for matrix products: BLAS has blocks of its own within, so that long calls are worth more
 # than a copy that stays in the second-level cache.
@@ -66,21 +66,6 @@ def blocks(start: int, stop: int, step: int) -> Iterator[slice]:
 def fitting(count: int, nbytes: float, room: int | None = None) -> int:
     """How many things of `nbytes` fit `room` (L2_BYTES), of at most `count` and at least one."""
     return max(1, min(count, int((room or L2_BYTES) // max(1, nbytes))))
-
-
-def shares(OH: int, N: int) -> list[Block]:
-    """The (rows, images) of OH x N that each core takes.
-
-    Rows, because that leaves the runs of images whole; but where the rows do not come out even (5
-    on two cores) and there are images enough, a part of the images.
-    """
-    cores = get_num_threads()
-    everything = slice(0, OH), slice(0, N)
-    uneven = -(-OH // cores) * cores > 1.1 * OH
-    split, count = (1, N) if uneven and LONG_RUN * cores <= N else (0, OH)
-    parts = max(1, min(cores, count))
-    pieces = [slice(*piece) for piece in ranges(count, parts)]
-    return [(everything[0], piece) if split else (piece, everything[1]) for piece in pieces]
 
 
 def channel_blocks(start: int, stop: int, N: int, nbytes: float) -> Iterator[Block]:

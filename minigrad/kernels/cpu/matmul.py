@@ -23,14 +23,15 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     m, k, p = a.shape[-2], a.shape[-1], b.shape[-1]
     out = memory.empty((*batch, m, p), a.dtype)
     work = out.size * k / 25  # nanoseconds of one core
+    product = np.multiply if k == 1 else np.matmul  # a column times a row: BLAS is slow at it
     if out.ndim > 2:
         a = np.broadcast_to(a, (*batch, m, k))
         b = np.broadcast_to(b, (*batch, k, p))
-        parallel(lambda i, j: np.matmul(a[i:j], b[i:j], out=out[i:j]), len(out), work, blas=True)
+        parallel(lambda i, j: product(a[i:j], b[i:j], out=out[i:j]), len(out), work, blas=True)
     elif m >= p:
-        parallel(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), m, work, blas=True)
+        parallel(lambda i, j: product(a[i:j], b, out=out[i:j]), m, work, blas=True)
     else:
-        parallel(lambda i, j: np.matmul(a, b[:, i:j], out=out[:, i:j]), p, work, blas=True)
+        parallel(lambda i, j: product(a, b[:, i:j], out=out[:, i:j]), p, work, blas=True)
     return out
 
 
