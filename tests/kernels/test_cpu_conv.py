@@ -8,6 +8,7 @@ import pytest
 import minigrad
 from minigrad.kernels import reference
 from minigrad.kernels.cpu import conv, cores, im2col, winograd
+from minigrad.ops.conv import Conv2d
 
 # The bounds that the files state: the error's norm over the result's, by algorithm and dtype.
 BOUNDS = {
@@ -94,6 +95,14 @@ def test_equals_the_loops(forced, name, dtype, lay):
     close(conv.conv2d(x, w, None, *options), y - b.astype(np.float64)[:, None, None], bound)
     close(conv.conv2d_backward_input(g, w, x.shape, *options), gx, bound)
     close(conv.conv2d_backward_weight(g, x, w.shape, *options), gw, bound)
+
+
+@pytest.mark.parametrize(("forced", "name"), CASES, indirect=["forced"])
+def test_gradients_by_finite_differences(forced, name):
+    (x, w, b, _), _, (stride, pad, dilation, groups) = by_loops(name, "float64")
+    options = dict(stride=stride, pad=pad, dilation=dilation, groups=groups)
+    inputs = [minigrad.tensor(a, requires_grad=True) for a in (x, w, b)]
+    assert minigrad.gradcheck(lambda *arrays: Conv2d.apply(*arrays, **options), inputs)
 
 
 @pytest.mark.parametrize("few", [False, True])
