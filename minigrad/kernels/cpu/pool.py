@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from minigrad.kernels import geometry
-from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu import layout, memory
 from minigrad.kernels.cpu.cores import parallel
 from minigrad.kernels.cpu.layout import Block, channel_blocks, empty_maps, images_last, region
 from minigrad.kernels.geometry import Pad, Pair
@@ -40,9 +40,15 @@ class _Windows:
         return region(x, self.top, self.left, self.height, self.width, fill)
 
     def along_rows(self, x: Array) -> list[Array]:
-        """Tap kw of every window, (..., OW, B) of (..., width, B)."""
-        taps = (geometry.tap_positions(k, self.OW, self.SW, self.DW) for k in range(self.KW))
-        return [x[:, :, tap] for tap in taps]
+        """Tap kw of every window, (..., OW, B) of (..., width, B). Where windows skip columns and
+        images are few, what a tap sees is put side by side first: then runs are rows, not of B."""
+        firsts, SW = [k * self.DW for k in range(self.KW)], self.SW
+        phases = {phase: x[:, :, phase::SW] for phase in {first % SW for first in firsts}}
+        if SW > 1 and 1 < x.shape[-1] < layout.LONG_RUN:
+            for phase, part in phases.items():
+                phases[phase] = memory.empty(part.shape, x.dtype)
+                layout.copy_runs(phases[phase], part)
+        return [phases[at % SW][:, :, at // SW : at // SW + self.OW] for at in firsts]
 
     def down_columns(self, x: Array) -> list[Array]:
         """Tap kh of every window, (C, OH, ...) of (C, height, ...)."""

@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from minigrad.kernels.cpu import memory
+from minigrad.kernels.cpu import layout, memory
 from minigrad.kernels.cpu.cores import parallel
 from minigrad.kernels.cpu.layout import LONG_RUN, Block, blocks, empty_maps, fitting, images_last
 from minigrad.kernels.cpu.matmul import matmul
@@ -195,7 +195,7 @@ def _transformed_tiles(matrix: Array, x: Array, m: int, rows: slice, TW: int, pa
                 source = x[block, seen, m * first + tap - left :: m][:, :, : TW - first]
                 down, last = seen.start + top, first + source.shape[2]
                 target = taps[:, tap, down : down + source.shape[1], first:last]
-                _copy_runs(target, source)
+                layout.copy_runs(target, source)
             across = memory.empty((count, t, height, TW * B), x.dtype)
             flat = count, -1, height * TW * B
             np.matmul(matrix, taps.reshape(flat), out=across.reshape(flat))
@@ -205,14 +205,6 @@ def _transformed_tiles(matrix: Array, x: Array, m: int, rows: slice, TW: int, pa
 
     parallel(run, C, out.size, blas=True)
     return out.reshape(t * t, C, -1)
-
-
-def _copy_runs(target: Array, source: Array) -> None:
-    """np.copyto for arrays (..., B), but each run of B numbers as one element, which is faster."""
-    if source.shape[-1] == 1 or source.strides[-1] == source.itemsize:
-        run = f"V{source.shape[-1] * source.itemsize}"
-        target, source = target.view(run), source.view(run)
-    np.copyto(target, source)
 
 
 def _products(a: Array, b: Array) -> Array:
@@ -243,7 +235,7 @@ def _place(A: Array, M: Array, b: Array | None, rows: slice, y: Array) -> None:
             for th, h, p in _whole_and_rest(rows, OH, m):
                 for tw, w, q in _whole_and_rest(slice(0, TW), OW, m):
                     target = y[block, h, w].reshape(count, -1, p, tw.stop - tw.start, q, B)
-                    _copy_runs(target, Y[:, th, :p, tw, :q])
+                    layout.copy_runs(target, Y[:, th, :p, tw, :q])
 
     parallel(run, len(y), M.size, blas=True)
 
