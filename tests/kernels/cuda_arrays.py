@@ -14,7 +14,7 @@ import operator
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -355,23 +355,18 @@ class Device:
 
 
 @contextmanager
-def no_waiting() -> Iterator[None]:
+def no_waiting(forbidden: bool = True) -> Iterator[None]:
     """Inside, whatever would wait for the GPU raises `Waits`."""
-    before, Device.forbidden = Device.forbidden, True
+    before, Device.forbidden = Device.forbidden, forbidden
     try:
         yield
     finally:
         Device.forbidden = before
 
 
-@contextmanager
-def waiting() -> Iterator[None]:
+def waiting() -> AbstractContextManager[None]:
     """Inside of `no_waiting`, one may wait again."""
-    before, Device.forbidden = Device.forbidden, False
-    try:
-        yield
-    finally:
-        Device.forbidden = before
+    return no_waiting(forbidden=False)
 
 
 class Stream:

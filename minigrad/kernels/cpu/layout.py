@@ -25,9 +25,6 @@ from minigrad.kernels.cpu.cores import parallel
 Array = np.ndarray
 Block = tuple[slice, slice]  # channels and images, or rows and part of them
 L2_BYTES = 2 << 20  # a core's second-level cache on today's servers; blocks are sized by it
-# Blocks for matrix products: BLAS has blocks of its own within, so that long calls are worth more
-# than a copy that stays in the second-level cache.
-LONG_BYTES = 8 << 20
 LONG_RUN = 16  # images: a share of fewer makes runs too short
 
 
