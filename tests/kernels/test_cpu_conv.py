@@ -136,7 +136,7 @@ def test_fold_is_the_adjoint_of_unfold():
 
 # The norm of Winograd's error over the result's in float32, by r and m, as the file states it.
 STATED = {
-    (3, 2): 7e-7, (3, 3): 2e-6, (3, 4): 2.5e-6, (3, 6): 7e-6, (5, 2): 3e-6, (5, 4): 7e-6,
+    (3, 2): 7e-7, (3, 3): 2e-6, (3, 4): 2.5e-6, (3, 5): 5.5e-6, (3, 6): 7e-6, (5, 2): 3e-6, (5, 4): 7e-6,
 }  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def test_tiles_are_chosen_to_fit_the_maps(monkeypatch):
     def chosen(OH, channels, r=3):
         return winograd._best((32, channels, OH, OH), (channels, channels, r, r), 1)[1]
 
-    assert [chosen(3, 512), chosen(6, 256), chosen(13, 384), chosen(24, 64)] == [3, 3, 4, 6]
+    assert [chosen(3, 512), chosen(6, 256), chosen(13, 384), chosen(24, 64)] == [3, 3, 5, 6]
     assert chosen(26, 96, 5) == 4
     assert chosen(2, 512, 5) == 2
 

@@ -13,9 +13,9 @@ The larger a tile, the fewer products, but the more its last hang over the edge 
 the more weights there are; a cost says which m is best. The price is rounding: the error's norm
 over the result's, for sums over 256 channels in float32, is at most (and in float64 2^-29 of it)
 
-    m            2      3      4        6
-    r = 3      7e-7   2e-6   2.5e-6   7e-6
-    r = 5      3e-6     -     7e-6     -       beside 1e-6 of `im2col.py`
+    m            2      3      4        5      6
+    r = 3      7e-7   2e-6   2.5e-6   5.5e-6 7e-6
+    r = 5      3e-6     -     7e-6      -      -       beside 1e-6 of `im2col.py`
 
 The transforms cost as much time as the products, by bytes more than by arithmetic: hence one
 direction of the tiles after the other, a few channels at a time, that stay in cache.
@@ -37,7 +37,9 @@ from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cpu import layout, memory
 from minigrad.kernels.cpu.cores import parallel
-from minigrad.kernels.cpu.layout import LONG_RUN, Block, blocks, empty_maps, fitting, images_last
+from minigrad.kernels.cpu.layout import (
+    LONG_RUN, Block, blocks, empty_maps, fitting, images_last, region,
+)  # fmt: skip
 from minigrad.kernels.cpu.matmul import matmul
 from minigrad.kernels.geometry import Pad, output_shape
 
@@ -45,9 +47,10 @@ Array = np.ndarray
 
 HALF = Fraction(1, 2)
 POINTS = {  # by t; chosen for small errors
-    4: (0, 1, -1), 5: (0, 1, -1, 2), 6: (0, 1, -1, HALF, -2), 8: (0, 1, -1, 2, -2, HALF, -HALF),
+    4: (0, 1, -1), 5: (0, 1, -1, 2), 6: (0, 1, -1, HALF, -2), 7: (0, 1, -1, 2, -2, HALF),
+    8: (0, 1, -1, 2, -2, HALF, -HALF),
 }  # fmt: skip
-TILES = {3: (2, 3, 4, 6), 5: (2, 4)}  # m, the side of an output tile, by r, the kernel's
+TILES = {3: (2, 3, 4, 5, 6), 5: (2, 4)}  # m, the side of an output tile, by r, the kernel's
 MOST_BYTES = 1 << 26  # of transformed tiles at a time
 
 
@@ -170,6 +173,7 @@ def _chunks(y: Array, m: int, numbers_a_tile: int) -> list[Block]:
     most = max(1, MOST_BYTES // (numbers_a_tile * TW * y.itemsize))  # rows of tiles x images
     images = max(1, min(len(y), max(most, LONG_RUN)))
     rows = max(1, most // images)
+    rows = -(-TH // max(1, -(-TH // rows)))  # as even as can be
     return [(i, j) for j in blocks(0, len(y), images) for i in blocks(0, TH, rows)]
 
 
@@ -179,28 +183,26 @@ def _transformed_tiles(matrix: Array, x: Array, m: int, rows: slice, TW: int, pa
 
     Cores take channels, so many at a time that they stay in cache.
     """
-    (C, H, W, B), TH, (t, k) = x.shape, rows.stop - rows.start, matrix.shape
-    top, left, height = pad[0] - m * rows.start, pad[2], m * (TH - 1) + k
-    seen = slice(max(0, -top), min(H, height - top))  # rows of x
-    overhangs = max(top, left, height - top - H, m * (TW - 1) + k - left - W) > 0
+    (C, _, _, B), TH, (t, k) = x.shape, rows.stop - rows.start, matrix.shape
+    top, left, height, width = pad[0] - m * rows.start, pad[2], m * (TH - 1) + k, m * (TW - 1) + k
     out = memory.empty((t, t, C, TH, TW * B), x.dtype)
-    nbytes = (k + t) * height * TW * B * x.itemsize
+    nbytes = ((k if B < LONG_RUN else m) + t) * height * TW * B * x.itemsize
 
     def run(start: int, stop: int) -> None:
         for block in blocks(start, stop, fitting(C, nbytes)):
-            count = block.stop - block.start
-            taps = (memory.zeros if overhangs else memory.empty)((count, k, height, TW, B), x.dtype)
-            for tap in range(k):
-                first = max(0, -((tap - left) // m))  # tile in which this tap is inside of x
-                source = x[block, seen, m * first + tap - left :: m][:, :, : TW - first]
-                down, last = seen.start + top, first + source.shape[2]
-                target = taps[:, tap, down : down + source.shape[1], first:last]
-                layout.copy_runs(target, source)
-            across = memory.empty((count, t, height, TW * B), x.dtype)
-            flat = count, -1, height * TW * B
-            np.matmul(matrix, taps.reshape(flat), out=across.reshape(flat))
-            c, w, h, n = across.strides
-            columns = as_strided(across, (count, t, TH, k, TW * B), (c, w, h * m, h, n))
+            seen = region(x[block], top, left, height, width)
+            c, h, w, n = seen.strides
+            tiles = as_strided(seen, (len(seen), height, TW, k, B), (c, h, m * w, w, n))
+            across = memory.empty((len(seen), t, height, TW, B), x.dtype)
+            if B < LONG_RUN:  # a product for each tile would be too small
+                taps = memory.empty((len(seen), k, height, TW, B), x.dtype)
+                layout.copy_runs(taps, tiles.transpose(0, 3, 1, 2, 4))
+                flat = len(seen), -1, height * TW * B
+                np.matmul(matrix, taps.reshape(flat), out=across.reshape(flat))
+            else:
+                np.matmul(matrix, tiles, out=across.transpose(0, 2, 3, 1, 4))
+            c, w, h, _, n = across.strides
+            columns = as_strided(across, (len(seen), t, TH, k, TW * B), (c, w, h * m, h, n))
             np.matmul(matrix, columns, out=out[:, :, block].transpose(2, 1, 3, 0, 4))
 
     parallel(run, C, out.size, blas=True)
