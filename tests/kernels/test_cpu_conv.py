@@ -136,7 +136,8 @@ def test_fold_is_the_adjoint_of_unfold():
 
 # The norm of Winograd's error over the result's in float32, by r and m, as the file states it.
 STATED = {
-    (3, 2): 7e-7, (3, 3): 2e-6, (3, 4): 2.5e-6, (3, 5): 5.5e-6, (3, 6): 7e-6, (5, 2): 3e-6, (5, 4): 7e-6,
+    (3, 2): 7e-7, (3, 3): 2e-6, (3, 4): 2.5e-6, (3, 5): 5.5e-6, (3, 6): 7e-6,
+    (5, 2): 3e-6, (5, 4): 7e-6,
 }  # fmt: skip
 
 

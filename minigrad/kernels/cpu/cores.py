@@ -215,11 +215,11 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def serve(mailbox: int, connection: int, arena: int) -> None:
+def serve(mailbox: int, answers: int, arena: int) -> None:
     """What a worker process runs, from its start to its end: alone, without workers of its own."""
     set_num_threads(1)
     with one_blas_thread():
-        workers.serve(_run, mailbox, connection, arena)
+        workers.serve(_run, mailbox, answers, arena)
 
 
 @cache

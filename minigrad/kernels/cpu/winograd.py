@@ -36,10 +36,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cpu import layout, memory
-from minigrad.kernels.cpu.cores import parallel
-from minigrad.kernels.cpu.layout import (
-    LONG_RUN, Block, blocks, empty_maps, fitting, images_last, region,
-)  # fmt: skip
+from minigrad.kernels.cpu.cores import parallel, ranges
+from minigrad.kernels.cpu.layout import LONG_RUN, Block, blocks, empty_maps, fitting, images_last
 from minigrad.kernels.cpu.matmul import matmul
 from minigrad.kernels.geometry import Pad, output_shape
 
@@ -51,7 +49,7 @@ POINTS = {  # by t; chosen for small errors
     8: (0, 1, -1, 2, -2, HALF, -HALF),
 }  # fmt: skip
 TILES = {3: (2, 3, 4, 5, 6), 5: (2, 4)}  # m, the side of an output tile, by r, the kernel's
-MOST_BYTES = 1 << 26  # of transformed tiles at a time
+MOST_BYTES = 5 << 24  # of transformed tiles at a time
 
 
 @cache
@@ -171,10 +169,14 @@ def _chunks(y: Array, m: int, numbers_a_tile: int) -> list[Block]:
     """The (rows of tiles, images) of y to transform at a time: all, if MOST_BYTES hold them."""
     TH, TW = tiles(y.shape, m)
     most = max(1, MOST_BYTES // (numbers_a_tile * TW * y.itemsize))  # rows of tiles x images
-    images = max(1, min(len(y), max(most, LONG_RUN)))
-    rows = max(1, most // images)
-    rows = -(-TH // max(1, -(-TH // rows)))  # as even as can be
-    return [(i, j) for j in blocks(0, len(y), images) for i in blocks(0, TH, rows)]
+    images = _slices(len(y), max(most, LONG_RUN))
+    rows = _slices(TH, most // max(1, images[0].stop) if images else 1)
+    return [(i, j) for j in images for i in rows]
+
+
+def _slices(n: int, most: int) -> list[slice]:
+    """0..n-1 in slices of at most `most`, as even as can be."""
+    return [slice(*part) for part in ranges(n, -(-n // max(1, most)))]
 
 
 def _transformed_tiles(matrix: Array, x: Array, m: int, rows: slice, TW: int, pad: Pad) -> Array:
@@ -190,7 +192,7 @@ def _transformed_tiles(matrix: Array, x: Array, m: int, rows: slice, TW: int, pa
 
     def run(start: int, stop: int) -> None:
         for block in blocks(start, stop, fitting(C, nbytes)):
-            seen = region(x[block], top, left, height, width)
+            seen = layout.region(x[block], top, left, height, width)
             c, h, w, n = seen.strides
             tiles = as_strided(seen, (len(seen), height, TW, k, B), (c, h, m * w, w, n))
             across = memory.empty((len(seen), t, height, TW, B), x.dtype)
@@ -229,15 +231,20 @@ def _place(A: Array, M: Array, b: Array | None, rows: slice, y: Array) -> None:
             count = block.stop - block.start
             down = memory.empty((count, t, m, P), y.dtype)
             np.matmul(A, by_channel[block], out=down)
-            Y = memory.empty((count, m, m * P), y.dtype)
-            np.matmul(A, down.reshape(count, t, -1), out=Y)
-            if b is not None:
-                Y += b[block, None, None]
-            Y = Y.reshape(count, m, m, TH, TW, B).transpose(0, 3, 2, 4, 1, 5)
+            each = down.reshape(count, t, m, TH, TW, B).transpose(0, 3, 2, 4, 1, 5)
+            if B < LONG_RUN:  # a product for each tile would be too small
+                Y = memory.empty((count, m, m * P), y.dtype)
+                np.matmul(A, down.reshape(count, t, -1), out=Y)
+                each = Y.reshape(count, m, m, TH, TW, B).transpose(0, 3, 2, 4, 1, 5)
             for th, h, p in _whole_and_rest(rows, OH, m):
                 for tw, w, q in _whole_and_rest(slice(0, TW), OW, m):
                     target = y[block, h, w].reshape(count, -1, p, tw.stop - tw.start, q, B)
-                    layout.copy_runs(target, Y[:, th, :p, tw, :q])
+                    if B < LONG_RUN:
+                        layout.copy_runs(target, each[:, th, :p, tw, :q])
+                    else:
+                        np.matmul(A[:q], each[:, th, :p, tw], out=target)
+            if b is not None:
+                y[block, m * rows.start : m * rows.stop] += b[block, None, None, None]
 
     parallel(run, len(y), M.size, blas=True)
 

@@ -28,7 +28,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from types import CellType, CodeType, FunctionType
 from typing import Any
@@ -42,6 +42,7 @@ Range = tuple[int, int]
 Error = BaseException | None
 WORKERS_FREE = 1 << 28  # bytes that a worker may hold free
 LETTER = struct.Struct("4q")  # start and stop of a range; offset and length of the job
+LENGTH = struct.Struct("q")  # of an error that follows
 AWAKE = 0.005  # seconds to listen before falling asleep: longer than Python takes between kernels
 
 # ----------------------------------------------------------------- how closures and arrays travel
@@ -97,6 +98,13 @@ def _array(
 def _function(code: bytes, module: str, defaults: Any, cells: tuple[Any, ...]) -> FunctionType:
     names, closure = import_module(module).__dict__, tuple(map(CellType, cells))
     return FunctionType(_code(code), names, argdefs=defaults, closure=closure)
+
+
+@lru_cache(1024)
+def _unpacked(job: bytes) -> Callable[[int, int], Any]:
+    """The function that a job holds. The next step of a training has the very same jobs, as the
+    arena gives its arrays the same places again."""
+    return pickle.loads(job)
 
 
 # ------------------------------------------------------------------------------------ both ends
@@ -156,10 +164,9 @@ class Worker:
 
     def __init__(self, mailbox: Mailbox) -> None:
         import subprocess  # only here, so that `import minigrad` stays quick
-        from multiprocessing.connection import Pipe
 
-        self.connection, theirs = Pipe(duplex=False)
-        files = mailbox.reader, theirs.fileno(), memory.arena().file
+        self.answers, theirs = os.pipe()
+        files = mailbox.reader, theirs, memory.arena().file
         path = os.pathsep.join([*(folder or _PACKAGE for folder in sys.path), _PACKAGE])
         code = f"from minigrad.kernels.cpu import cores; cores.serve{files}"
         self.process = subprocess.Popen(
@@ -168,34 +175,48 @@ class Worker:
             pass_fds=files,
             start_new_session=True,  # Ctrl-C is for the caller
         )
-        theirs.close()
+        os.close(theirs)
+        self.poller = select.poll()
+        self.poller.register(self.answers, select.POLLIN)
         self.started = False
 
     def is_ready(self) -> bool:
-        """Whether the worker has started; its first message is empty."""
-        if not self.started and self.connection.poll():
-            self.started = not self.connection.recv_bytes()
+        """Whether the worker has started, which it says as if it had done a range."""
+        if not self.started and self.poller.poll(0):
+            self.started = self.answer() is None
         return self.started
 
     def answer(self) -> Error:
         """What the range raised that it has done, or None."""
-        return pickle.loads(self.connection.recv_bytes())
+        (size,) = LENGTH.unpack(_read(self.answers, LENGTH.size))
+        return pickle.loads(_read(self.answers, size)) if size else None
 
     def end(self) -> None:
         """End the process, whatever it is doing."""
-        self.connection.close()
+        os.close(self.answers)
         self.process.kill()
         self.process.wait()
 
     def forget(self) -> None:
         """In a forked child: it is the parent's worker."""
-        self.connection.close()
+        os.close(self.answers)
         self.process.returncode = 0
+
+
+def _read(file: int, size: int) -> bytes:
+    """Exactly `size` bytes. Raises EOFError: the worker has gone."""
+    data = b""
+    while len(data) < size:
+        part = os.read(file, size - len(data))
+        if not part:
+            raise EOFError
+        data += part
+    return data
 
 
 def answers(workers: list[Worker]) -> list[Error]:
     """Wait until any of them has done a range: the answers that are there, at least one."""
-    poller, by_file = select.poll(), {worker.connection.fileno(): worker for worker in workers}
+    poller, by_file = select.poll(), {worker.answers: worker for worker in workers}
     for file in by_file:
         poller.register(file, select.POLLIN)
     return [by_file[file].answer() for file, _ in wait(poller)]
@@ -211,35 +232,37 @@ def packed(fn: Callable[[int, int], Any]) -> tuple[np.ndarray, list[np.ndarray]]
     return job, pickler.copies
 
 
-def serve(run: Callable[..., Error], mailbox: int, connection: int, arena: int) -> None:
+def serve(run: Callable[..., Error], mailbox: int, answers: int, arena: int) -> None:
     """The life of a worker: `run` what it takes, and answer with the error or None."""
-    from multiprocessing.connection import Connection
-
     global _callers_arena
     _callers_arena = memory.Arena(arena)
     memory._pool.limit = WORKERS_FREE
-    caller, poller = Connection(connection, readable=False), select.poll()
+    poller = select.poll()
     poller.register(mailbox, select.POLLIN)
     with suppress(EOFError, ConnectionError):  # the caller has gone
-        caller.send_bytes(b"")
+        os.write(answers, LENGTH.pack(0))
         while True:
             wait(poller)
             letter = _take(mailbox)
             if letter is not None:  # nobody was faster
-                caller.send_bytes(_packed_error(_run_job(run, *letter)))
+                os.write(answers, _packed_error(_run_job(run, *letter)))
 
 
 def _run_job(run: Callable[..., Error], start: int, stop: int, place: int, size: int) -> Error:
     try:
-        fn = pickle.loads(_callers_arena.bytes[place : place + size].data)
+        fn = _unpacked(_callers_arena.bytes[place : place + size].tobytes())
     except Exception as error:  # it could not be unpacked
         return error
     return run(fn, start, stop)
 
 
 def _packed_error(error: Error) -> bytes:
-    if error is None:
-        return pickle.dumps(None)
+    """Its length and itself; length 0 for none."""
+    data = b"" if error is None else _pickled(error)
+    return LENGTH.pack(len(data)) + data
+
+
+def _pickled(error: BaseException) -> bytes:
     note = "in a worker process:\n" + "".join(traceback.format_exception(error))
     try:
         error.add_note(note)
