@@ -50,6 +50,7 @@ POINTS = {  # by t; chosen for small errors
 }  # fmt: skip
 TILES = {3: (2, 3, 4, 5, 6), 5: (2, 4)}  # m, the side of an output tile, by r, the kernel's
 MOST_BYTES = 5 << 24  # of transformed tiles at a time
+ROOM = 2 * layout.L2_BYTES  # for a block of channels, whose arrays are used one after the other
 
 
 @cache
@@ -191,7 +192,7 @@ def _transformed_tiles(matrix: Array, x: Array, m: int, rows: slice, TW: int, pa
     nbytes = ((k if B < LONG_RUN else m) + t) * height * TW * B * x.itemsize
 
     def run(start: int, stop: int) -> None:
-        for block in blocks(start, stop, fitting(C, nbytes)):
+        for block in blocks(start, stop, fitting(C, nbytes, ROOM)):
             seen = layout.region(x[block], top, left, height, width)
             c, h, w, n = seen.strides
             tiles = as_strided(seen, (len(seen), height, TW, k, B), (c, h, m * w, w, n))
@@ -227,7 +228,7 @@ def _place(A: Array, M: Array, b: Array | None, rows: slice, y: Array) -> None:
     by_channel = M.reshape(t, t, -1, P).transpose(2, 1, 0, 3)
 
     def run(start: int, stop: int) -> None:
-        for block in blocks(start, stop, fitting(len(y), (t + m) * m * P * y.itemsize)):
+        for block in blocks(start, stop, fitting(len(y), (t + m) * m * P * y.itemsize, ROOM)):
             count = block.stop - block.start
             down = memory.empty((count, t, m, P), y.dtype)
             np.matmul(A, by_channel[block], out=down)
