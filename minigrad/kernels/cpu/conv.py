@@ -8,6 +8,8 @@ and so do "winograd" and "space-to-depth", with an error where they cannot do it
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from minigrad.kernels.cpu import im2col, space_to_depth, winograd
@@ -41,7 +43,8 @@ def conv2d_backward_input(
     groups: int,
 ) -> Array:
     """gx, of shape x_shape, from g (N, O, OH, OW)."""
-    name = choose(g.dtype, x_shape, w.shape, stride, pad, dilation, groups)
+    shape = x_shape if stride == (1, 1) else g.shape
+    name = choose(g.dtype, shape, w.shape, stride, pad, dilation, groups)
     if name == "winograd":
         return winograd.conv2d_backward_input(g, w, x_shape, pad, groups)
     if name == "space-to-depth":
@@ -66,7 +69,7 @@ def choose(
     dtype: np.dtype, shape: tuple[int, ...], w_shape: tuple[int, ...], stride: Pair, pad: Pad,
     dilation: Pair, groups: int,
 ) -> str:
-    """The name of the algorithm for maps of `shape`: y's, or where gx is computed, gx's.
+    """The name of the algorithm for maps of `shape`: y's, or of gx at stride 1, gx's.
 
     Raises:
         ValueError: `algorithm` names none, or one that cannot do this convolution.
@@ -87,7 +90,8 @@ def choose(
     if not possible[fast] or dtype != np.float32:  # float64 is for exact results, as of gradcheck
         return "im2col"
     cost = winograd.cost(shape, wide, groups)
-    if strided:  # 2 ns to move a number, from where it takes long to read
-        cost += 2 * shape[0] * shape[2] * shape[3] * groups * C
+    if strided:  # as for the gradient of `deep`, which is larger than y; 2 ns to move a number
+        deep = (shape[0], groups * C, shape[2] + rows - 1, shape[3] + columns - 1)
+        cost = winograd.cost(deep, wide, groups) + 2 * prod(deep)
     # By a fifth at least: its error is larger, and so is what its calls cost on several cores.
     return fast if cost < 0.8 * im2col.cost(shape, w_shape, groups) else "im2col"
