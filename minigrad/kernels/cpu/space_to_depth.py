@@ -32,17 +32,17 @@ def wide_shape(w_shape: Shape, stride: Pair) -> Shape:
 
 def conv2d(x: Array, w: Array, b: Array | None, stride: Pair, pad: Pad, groups: int) -> Array:
     """`reference.conv2d` with dilation 1, for a `wide` of 3x3 or 5x5."""
-    deep = _deep(x, w.shape, stride, pad, output_shape(x.shape, w.shape[2:], stride, pad))
-    return winograd.conv2d(deep, _wide(w, stride), b, NO_PAD, groups)
+    wide, places = _wide(w, stride), output_shape(x.shape, w.shape[2:], stride, pad)
+    return winograd.conv2d(_deep(x, wide.shape, stride, pad, places), wide, b, NO_PAD, groups)
 
 
 def conv2d_backward_input(
     g: Array, w: Array, x_shape: Shape, stride: Pair, pad: Pad, groups: int
 ) -> Array:
     """`reference.conv2d_backward_input`: the gradient of `deep`, its pixels put back in x."""
-    (N, C, H, W), (SH, SW) = x_shape, stride
-    *_, Q, P = shape = _deep_shape(x_shape, w.shape, stride, g.shape[2:])
-    deep = winograd.conv2d_backward_input(g, _wide(w, stride), shape, NO_PAD, groups)
+    (N, C, H, W), (SH, SW), wide = x_shape, stride, _wide(w, stride)
+    Q, P = _seen(wide.shape, g.shape[2:])
+    deep = winograd.conv2d_backward_input(g, wide, (N, C * SH * SW, Q, P), NO_PAD, groups)
     pixels = images_last(deep).reshape(C, SH, SW, Q, P, N).transpose(5, 0, 3, 1, 4, 2)
     padded = layout.by_channel(pixels).reshape(C, Q * SH, P * SW, N)
     return images_first(region(padded, -pad[0], -pad[2], H, W))
@@ -53,7 +53,7 @@ def conv2d_backward_weight(
 ) -> Array:
     """`reference.conv2d_backward_weight`: what of the gradient of `wide` belongs to w."""
     (O, C, KH, KW), (SH, SW), wide = w_shape, stride, wide_shape(w_shape, stride)
-    deep = _deep(x, w_shape, stride, pad, g.shape[2:])
+    deep = _deep(x, wide, stride, pad, g.shape[2:])
     gw = winograd.conv2d_backward_weight(g, deep, wide, NO_PAD, groups)
     gw = gw.reshape(O, C, SH, SW, *wide[2:]).transpose(0, 1, 4, 2, 5, 3)
     return np.ascontiguousarray(gw.reshape(O, C, wide[2] * SH, wide[3] * SW)[:, :, :KH, :KW])
@@ -66,20 +66,18 @@ def _wide(w: Array, stride: Pair) -> Array:
     return padded.reshape(O, C, R, SH, S, SW).transpose(0, 1, 3, 5, 2, 4).reshape(shape)
 
 
-def _deep_shape(x_shape: Shape, w_shape: Shape, stride: Pair, places: Pair) -> Shape:
-    """(N, C*SH*SW, Q, P), where Q x P are what `places` windows of `wide` see."""
-    _, _, R, S = wide_shape(w_shape, stride)
-    return x_shape[0], x_shape[1] * stride[0] * stride[1], places[0] + R - 1, places[1] + S - 1
+def _seen(wide: Shape, places: Pair) -> Pair:
+    """(Q, P): as many pixels of `deep` down and across as windows at these places see."""
+    return places[0] + wide[2] - 1, places[1] + wide[3] - 1
 
 
-def _deep(x: Array, w_shape: Shape, stride: Pair, pad: Pad, places: Pair) -> Array:
+def _deep(x: Array, wide: Shape, stride: Pair, pad: Pad, places: Pair) -> Array:
     """x (N, C, H, W) -> (N, C*SH*SW, Q, P), images innermost. Cores take rows.
 
     Images that lie one after the other, as a loader gives them, are padded that way round: only
     then do numbers come together that lie so far apart, in cache.
     """
-    (N, C, H, W), (SH, SW) = x.shape, stride
-    *_, Q, P = shape = _deep_shape(x.shape, w_shape, stride, places)
+    (N, C, H, W), (SH, SW), (Q, P) = x.shape, stride, _seen(wide, places)
     first, last = (N, 1) if x.flags.c_contiguous else (1, N)  # where the images are
     maps = x.reshape(N * C, H, W, 1) if last == 1 else images_last(x)
     deep = memory.empty((C, SH, SW, Q, P, first, last), x.dtype)
@@ -91,6 +89,5 @@ def _deep(x: Array, w_shape: Shape, stride: Pair, pad: Pad, places: Pair) -> Arr
             split = slab.reshape(first, C, count, SH, P, SW, last)
             layout.copy_runs(deep[:, :, :, q], split.transpose(1, 3, 5, 2, 4, 0, 6))
 
-    if deep.size:
-        parallel(run, Q, deep.size)
-    return images_first(deep.reshape(*shape[1:], N))
+    parallel(run, Q, deep.size)
+    return images_first(deep.reshape(C * SH * SW, Q, P, N))
