@@ -124,18 +124,17 @@ def test_gradients_by_finite_differences(forced, name):
     assert minigrad.gradcheck(lambda *arrays: Conv2d.apply(*arrays, **options), inputs)
 
 
-def by_thirds(fn, n, *_, **__):
-    """`cores.parallel`, one range after the other."""
-    for part in cores.ranges(n, min(n, 3)):
-        fn(*part)
-
-
 @pytest.mark.parametrize("few", [False, True])
 @pytest.mark.parametrize("name", [*IM2COL_ONLY, *STRIDED, *BOTH])
 def test_shares_and_blocks_that_cut_rows(name, few, monkeypatch):
     """Three cores and the smallest blocks, by positions and by channels."""
     (x, w, b, g), (y, gx, gw), options = by_loops(name, "float64")
-    monkeypatch.setattr(im2col, "parallel", by_thirds)
+
+    def parallel(fn, n, *_, **__):
+        for part in cores.ranges(n, min(n, 3)):
+            fn(*part)
+
+    monkeypatch.setattr(im2col, "parallel", parallel)
     monkeypatch.setattr(im2col, "get_num_threads", lambda: 3)
     monkeypatch.setattr(im2col, "BLOCK", 1)
     monkeypatch.setattr(im2col, "LEAST_COLUMNS", 5)
@@ -150,7 +149,12 @@ def test_shares_and_blocks_that_cut_rows(name, few, monkeypatch):
 def test_rows_of_pixels_that_become_channels(name, lay, monkeypatch):
     """The sizes are too small for a second core and a second block."""
     (x, w, b, g), (y, _, gw), (stride, pad, _, groups) = by_loops(name, "float64")
-    monkeypatch.setattr(space_to_depth, "parallel", by_thirds)
+
+    def parallel(fn, n, *_):
+        fn(0, n // 2)
+        fn(n // 2, n)
+
+    monkeypatch.setattr(space_to_depth, "parallel", parallel)
     monkeypatch.setattr(layout, "L2_BYTES", 1)
     bound = BOUNDS["space-to-depth", "float64"]
     close(space_to_depth.conv2d(lay(x), w, b, stride, pad, groups), y, bound)
