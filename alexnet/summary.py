@@ -111,7 +111,8 @@ def wait(device: Device) -> None:
 
 
 def algorithm(layer: Layer) -> str:
-    """How the device computes a convolution; where gx takes another way, "forward, gx".
+    """How the device computes a convolution; where gx takes another way, "forward, gx". With a
+    stride it never does.
 
     A transposed convolution is that of the other direction: gx is the convolution, y its gradient.
     """
@@ -128,7 +129,9 @@ def algorithm(layer: Layer) -> str:
     padding = conv.padding if isinstance(conv.padding, str) else wide(conv.padding, 0)
     pad = resolve_padding(padding, wide(conv.kernel_size, 1), stride, dilation)
     options = (wide(tuple(conv.weight.shape), 1), stride, pad, dilation, conv.groups)
-    shapes = wide(layer.output_shape, 1), wide(layer.input_shape, 1)
+    shapes = [wide(layer.output_shape, 1), wide(layer.input_shape, 1)]
+    if stride != (1, 1):
+        shapes.pop(0 if isinstance(conv, kinds[2:]) else 1)
     weight = conv.weight.array
     names = [kernels.of(weight).conv.choose(weight.dtype, shape, *options) for shape in shapes]
     return ", ".join(dict.fromkeys(names))

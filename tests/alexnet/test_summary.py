@@ -158,6 +158,10 @@ def test_the_algorithms_of_a_convolution(capsys):
     assert names == ["winograd", "winograd", "im2col", "", "im2col"]
     deep = trace(nn.Sequential(nn.Conv2d(64, 64, 5, padding=3)), mg.zeros(32, 64, 2, 2))
     assert summary.algorithm(deep[0]) == "winograd, im2col"  # a full tile of y, but not of x
+    down, up = nn.Conv2d(3, 96, 11, stride=4), nn.ConvTranspose2d(96, 3, 11, stride=4)
+    for batch, expected in ((1, "im2col"), (8, "space-to-depth")):
+        layers = trace(nn.Sequential(down, up), mg.zeros(batch, 3, 227, 227))
+        assert [summary.algorithm(layer) for layer in layers] == [expected] * 2
     header, *rows, total = printed_table(capsys, "alexnet_small", "--batch-size", "2")
     assert header.split()[:3] == ["layer", "algorithm", "output"]
     assert [row.split()[2] for row in rows if "Conv2d" in row] == ["im2col"] * 3

@@ -7,13 +7,15 @@ import pytest
 
 import minigrad
 from minigrad.kernels import reference
-from minigrad.kernels.cpu import conv, cores, im2col, winograd
+from minigrad.kernels.cpu import conv, cores, im2col, layout, space_to_depth, winograd
+from minigrad.kernels.cpu.layout import images_first, images_last
 from minigrad.ops.conv import Conv2d
 
 # The bounds that the files state: the error's norm over the result's, by algorithm and dtype.
 BOUNDS = {
     ("im2col", "float32"): 1e-6, ("winograd", "float32"): 1e-5,
     ("im2col", "float64"): 1e-14, ("winograd", "float64"): 2e-14,
+    ("space-to-depth", "float32"): 1e-5, ("space-to-depth", "float64"): 2e-14,
 }
 IM2COL_ONLY = {
     "stride": dict(x=(3, 4, 9, 8), w=(6, 4, 3, 2), stride=(2, 3)),
@@ -21,7 +23,16 @@ IM2COL_ONLY = {
     "one_by_one": dict(x=(5, 7, 4, 3), w=(2, 7, 1, 1)),
     "kernel_is_image": dict(x=(2, 3, 5, 4), w=(4, 3, 5, 4)),
     "large_stride": dict(x=(2, 3, 9, 9), w=(4, 3, 2, 2), stride=(4, 4)),
-    "alexnet_first": dict(x=(2, 3, 31, 31), w=(4, 3, 11, 11), stride=(4, 4)),
+}
+STRIDED = {
+    "alexnet_first": dict(x=(3, 3, 31, 31), w=(4, 3, 11, 11), stride=(4, 4)),
+    "many_strided": dict(x=(32, 1, 17, 15), w=(3, 1, 5, 6), stride=(2, 2), pad=(2, 2, 2, 2)),
+    "strided_groups": dict(x=(1, 4, 12, 11), w=(4, 2, 6, 5), stride=(2, 2), groups=2),
+    "unequal_strides": dict(x=(2, 2, 14, 11), w=(3, 2, 9, 5), stride=(3, 2), pad=(0, 1, 3, 0)),
+    "five_strides": dict(x=(1, 1, 20, 18), w=(2, 1, 15, 13), stride=(3, 3)),
+    "much_padding": dict(x=(2, 1, 5, 4), w=(2, 1, 9, 9), stride=(4, 4), pad=(9, 13, 10, 8)),
+    "last_pixels_unseen": dict(x=(2, 1, 14, 15), w=(3, 1, 5, 5), stride=(2, 2), pad=(0, -2, 1, -3)),
+    "strided_no_images": dict(x=(0, 2, 11, 11), w=(3, 2, 11, 11), stride=(4, 4)),
 }
 BOTH = {
     "3x3": dict(x=(5, 6, 12, 12), w=(4, 6, 3, 3), pad=(1, 1, 1, 1)),
@@ -37,7 +48,10 @@ BOTH = {
 }
 CASES = [
     pytest.param(algorithm, name, id=f"{algorithm}-{name}")
-    for algorithm, names in (("im2col", [*IM2COL_ONLY, *BOTH]), ("winograd", BOTH))
+    for algorithm, names in (
+        ("im2col", [*IM2COL_ONLY, *STRIDED, *BOTH]), ("winograd", BOTH),
+        ("space-to-depth", [*STRIDED, "3x3"]),
+    )
     for name in names
 ]
 
@@ -66,7 +80,7 @@ def arrays(case, dtype):
 @cache
 def by_loops(name, dtype):
     """x, w, b, g; what the loops, which take long, make of them: y, gx, gw; the options."""
-    x, w, b, g, y, options = arrays({**IM2COL_ONLY, **BOTH}[name], dtype)
+    x, w, b, g, y, options = arrays({**IM2COL_ONLY, **STRIDED, **BOTH}[name], dtype)
     wide = [a.astype(np.float64) for a in (x, w, g)]
     gx = reference.conv2d_backward_input(wide[2], wide[1], x.shape, *options)
     gw = reference.conv2d_backward_weight(wide[2], wide[0], w.shape, *options)
@@ -76,6 +90,11 @@ def by_loops(name, dtype):
 def strided(array):
     """The same numbers in memory that is transposed and runs backward."""
     return array[..., ::-1].T.copy().T[..., ::-1]
+
+
+def images_innermost(array):
+    """The same numbers in memory as (C, H, W, N)."""
+    return images_first(np.ascontiguousarray(images_last(array)))
 
 
 def close(actual, expected, bound):
@@ -106,7 +125,7 @@ def test_gradients_by_finite_differences(forced, name):
 
 
 @pytest.mark.parametrize("few", [False, True])
-@pytest.mark.parametrize("name", [*IM2COL_ONLY, *BOTH])
+@pytest.mark.parametrize("name", [*IM2COL_ONLY, *STRIDED, *BOTH])
 def test_shares_and_blocks_that_cut_rows(name, few, monkeypatch):
     """Three cores and the smallest blocks, by positions and by channels."""
     (x, w, b, g), (y, gx, gw), options = by_loops(name, "float64")
@@ -123,6 +142,25 @@ def test_shares_and_blocks_that_cut_rows(name, few, monkeypatch):
     close(im2col.conv2d(x, w, b, *options), y, 1e-14)
     close(im2col.conv2d_backward_input(g, w, x.shape, *options), gx, 1e-14)
     close(im2col.conv2d_backward_weight(g, x, w.shape, *options), gw, 1e-14)
+
+
+@pytest.mark.parametrize("lay", [np.copy, images_innermost])
+@pytest.mark.parametrize("name", STRIDED)
+def test_rows_of_pixels_that_become_channels(name, lay, monkeypatch):
+    """The sizes are too small for a second core and a second block."""
+    (x, w, b, g), (y, _, gw), (stride, pad, _, groups) = by_loops(name, "float64")
+
+    def parallel(fn, n, *_):
+        fn(0, n // 2)
+        fn(n // 2, n)
+
+    monkeypatch.setattr(space_to_depth, "parallel", parallel)
+    monkeypatch.setattr(layout, "L2_BYTES", 1)
+    bound = BOUNDS["space-to-depth", "float64"]
+    close(space_to_depth.conv2d(lay(x), w, b, stride, pad, groups), y, bound)
+    close(
+        space_to_depth.conv2d_backward_weight(g, lay(x), w.shape, stride, pad, groups), gw, bound
+    )
 
 
 def test_fold_is_the_adjoint_of_unfold():
@@ -159,6 +197,24 @@ def test_error_of_each_tile(r, m, dtype, monkeypatch):
     close(winograd.conv2d_backward_input(g, w, x.shape, pad, 1), gx, bound)
     gw = im2col.conv2d_backward_weight(wide[3], wide[0], w.shape, *options)
     close(winograd.conv2d_backward_weight(g, x, w.shape, pad, 1), gw, bound)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("stride", "r", "m"), [(4, 3, 4), (4, 3, 6), (2, 5, 4)])
+def test_error_of_a_strided_convolution(stride, r, m, dtype, monkeypatch):
+    """As of the tile that it comes to, for sums over as many channels."""
+    monkeypatch.setitem(winograd.TILES, r, (m,))
+    C, K, strides, pad = 256 // stride**2, r * stride - 1, (stride, stride), (2, 2, 2, 2)
+    case = dict(x=(2, C, 13 * stride, 13 * stride), w=(8, C, K, K), stride=strides, pad=pad)
+    x, w, b, g, _, options = arrays(case, dtype)
+    wide = [a.astype(np.float64) for a in (x, w, b, g)]
+    bound = STATED[r, m] / (1 if dtype == "float32" else 2**29)
+    y = im2col.conv2d(*wide[:3], *options)
+    close(space_to_depth.conv2d(x, w, b, strides, pad, 1), y, bound)
+    gx = im2col.conv2d_backward_input(wide[3], wide[1], x.shape, *options)
+    close(space_to_depth.conv2d_backward_input(g, w, x.shape, strides, pad, 1), gx, bound)
+    gw = im2col.conv2d_backward_weight(wide[3], wide[0], w.shape, *options)
+    close(space_to_depth.conv2d_backward_weight(g, x, w.shape, strides, pad, 1), gw, bound)
 
 
 @pytest.mark.parametrize(
@@ -216,6 +272,16 @@ def test_winograd_is_chosen_where_it_pays():
     assert choose(shape=(0, 384, 13, 13)) == "im2col"
 
 
+def test_space_to_depth_is_chosen_where_it_pays():
+    first = dict(shape=(32, 96, 55, 55), w_shape=(96, 3, 11, 11), stride=(4, 4), pad=(0, 0, 0, 0))
+    assert choose(**first) == "space-to-depth"
+    assert choose(**first, dtype=np.float64) == "im2col"
+    assert choose(**first, dilation=(2, 2)) == "im2col"
+    assert choose(**{**first, "shape": (1, 96, 55, 55)}) == "im2col"  # too little for its calls
+    assert choose(**{**first, "w_shape": (64, 3, 7, 7), "stride": (2, 2)}) == "im2col"  # no tiles
+    assert choose(stride=(2, 2)) == "im2col"
+
+
 def test_forcing_an_algorithm(monkeypatch):
     monkeypatch.setattr(minigrad.backends.conv, "algorithm", "im2col")
     assert choose() == "im2col"
@@ -223,12 +289,19 @@ def test_forcing_an_algorithm(monkeypatch):
     assert choose(dtype=np.float64, shape=(1, 1, 1, 1)) == "winograd"
     with pytest.raises(ValueError, match=r"'winograd' needs a 3x3 or 5x5 kernel.*stride \(2, 2\)"):
         choose(stride=(2, 2))
+    monkeypatch.setattr(conv, "algorithm", "space-to-depth")
+    assert choose(dtype=np.float64, w_shape=(96, 3, 10, 5), stride=(4, 2)) == "space-to-depth"
+    for case in (
+        dict(stride=(2, 2)), dict(dilation=(2, 2)), dict(w_shape=(96, 3, 9, 11), stride=(3, 3)),
+    ):
+        with pytest.raises(ValueError, match="'space-to-depth' needs a kernel of 3 or 5 strides"):
+            choose(**case)
     monkeypatch.setattr(conv, "algorithm", "fft")
     with pytest.raises(ValueError, match="the CPU has .*'im2col'.*, not 'fft'"):
         choose()
 
 
-@pytest.mark.parametrize("forced", ["im2col", "winograd"], indirect=True)
+@pytest.mark.parametrize("forced", conv.ALGORITHMS[1:], indirect=True)
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_same_bits_twice(forced, count, monkeypatch):
     monkeypatch.setattr(cores, "_num_threads", count)
