@@ -142,16 +142,22 @@ def _by_group(x: Array, groups: int) -> Array:
     return x.reshape(groups, len(x) // groups, -1)
 
 
-def _split(matrices: Array, numbers: int, least: int) -> Array:
-    """(..., K, P) as (..., n, K, P/n), for products of `numbers` a column that are SMALL; n is 1
-    where there is no such n, or none with pieces so long.
+def _pieces(P: int, numbers: int, least: int) -> int:
+    """Into how many pieces, at least so long, to split P columns for products of `numbers` a column
+    that are SMALL; 1 where it cannot be.
 
     OpenBLAS multiplies small matrices where they lie. Larger ones it copies first, which takes half
     of the time where one of them has few rows.
     """
+    if P * numbers <= SMALL:
+        return 1
+    fewest = -(-P // max(1, min(LEAST_COLUMNS, SMALL // numbers)))
+    return next((n for n in range(fewest, P // least + 1) if P % n == 0), 1)
+
+
+def _split(matrices: Array, n: int) -> Array:
+    """(..., K, P) as (..., n, K, P/n)."""
     *shape, P = matrices.shape
-    fewest = -(-P // max(1, min(LEAST_COLUMNS, SMALL // max(1, numbers))))
-    n = next((n for n in range(max(1, fewest), P // least + 1) if P % n == 0), 1)
     return matrices.reshape(*shape, n, P // n).swapaxes(-2, -3)
 
 
@@ -175,8 +181,8 @@ def conv2d(
         for rows, across in windows.blocks(*positions, O):
             columns = windows.columns(images_last(x), rows, across)
             target = images_last(y)[outputs, rows, across]
-            out = _split(windows.matrices(target), weights[0].size, PIECE)
-            np.matmul(weights, _split(columns, weights[0].size, PIECE), out=out)
+            n = _pieces(columns.shape[-1], weights[0].size, PIECE)
+            np.matmul(weights, _split(columns, n), out=_split(windows.matrices(target), n))
             if b is not None:
                 target += b[outputs, None, None, None]
 
@@ -267,13 +273,13 @@ def conv2d_backward_weight(
             b = windows.columns(images_last(x)[channels], rows, across)
             if windows.K > O:
                 a, b = b, a
-            a, b = (_split(side, out[0].size, PIECE_OF_GRADIENT) for side in (a, b))
-            if first and a.shape[0] == a.shape[2] == 1:
-                np.matmul(a[0, :, 0], b[0, :, 0].swapaxes(1, 2), out=out)
+            n = _pieces(a.shape[-1], out[0].size, PIECE_OF_GRADIENT)
+            if first and len(a) == n == 1:
+                np.matmul(a[0], b[0].swapaxes(1, 2), out=out)
             else:
-                products = memory.empty((*a.shape[:4], b.shape[3]), x.dtype)
-                total = np.matmul(a, b.swapaxes(3, 4), out=products).sum((0, 2))
-                out[...] = total if first else out + total
+                products = memory.empty((*a.shape[:2], n, *out.shape[1:]), x.dtype)
+                np.matmul(_split(a, n), _split(b, n).swapaxes(3, 4), out=products)
+                out[...] = products.sum((0, 2)) if first else out + products.sum((0, 2))
             first = False
 
     def by_channel(start: int, stop: int) -> None:
