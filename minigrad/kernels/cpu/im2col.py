@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigrad.kernels.cpu import memory
-from minigrad.kernels.cpu.cores import get_num_threads, parallel, ranges
+from minigrad.kernels.cpu.cores import parallel, shares
 from minigrad.kernels.cpu.layout import Block, empty_maps, images_last, region
 from minigrad.kernels.cpu.workers import Range
 from minigrad.kernels.geometry import Pad, Pair, output_shape, span, tap_positions
@@ -133,8 +133,9 @@ class _Windows:
         return w.swapaxes(1, 2) if self.by_row else w
 
     def work(self, O: int) -> float:
-        """The nanoseconds that one core needs for the product: it multiplies 25 pairs in one."""
-        return self.N * self.positions * self.K * O / 25
+        """The nanoseconds that one core needs for the product: it multiplies 25 pairs in one, and
+        brings two weights."""
+        return (self.N * self.positions + 12) * self.K * O / 25
 
 
 def _by_group(x: Array, groups: int) -> Array:
@@ -166,28 +167,34 @@ def conv2d(
 ) -> Array:
     """y = W @ columns + b: (N, C, H, W), (O, C/groups, KH, KW), (O,) -> (N, O, OH, OW).
 
-    Cores take positions, or where these are few, channels of the output.
+    Cores take positions, or where these are few, channels of x, for which each makes its columns.
     """
-    O = len(w)
+    O, C = len(w), x.shape[1]
     windows = _Windows(x.shape, w.shape[2:], stride, pad, dilation, O, groups)
     y = empty_maps((len(x), O, windows.OH, windows.OW), x.dtype)
     W = _by_group(np.ascontiguousarray(windows.by_tap(w)), groups)[:, None]  # (G, 1, O/G, K/G)
+    parts = shares(C, windows.work(O)) if windows.few else []
+    sums = images_last(y)[None]
+    if len(parts) > 1:
+        sums = memory.empty((len(parts), *sums.shape[1:]), x.dtype)
 
     def run(start: int, stop: int) -> None:
-        weights, outputs, positions = W, slice(O), (start, stop)
-        if windows.few:
-            outputs, positions = slice(start, stop), (0, windows.positions)
-            weights = W[:, :, outputs]
-        for rows, across in windows.blocks(*positions, O):
-            columns = windows.columns(images_last(x), rows, across)
-            target = images_last(y)[outputs, rows, across]
-            n = _pieces(columns.shape[-1], weights[0].size, PIECE)
-            np.matmul(weights, _split(columns, n), out=_split(windows.matrices(target), n))
-            if b is not None:
-                target += b[outputs, None, None, None]
+        positions = (0, windows.positions) if parts else (start, stop)
+        for part in range(start, stop) if parts else [0]:
+            first, last = parts[part] if parts else (0, C)
+            weights = W[..., first * windows.taps : last * windows.taps]
+            for rows, across in windows.blocks(*positions, O):
+                columns = windows.columns(images_last(x)[first:last], rows, across)
+                target = sums[part][:, rows, across]
+                n = _pieces(columns.shape[-1], weights[0].size, PIECE)
+                np.matmul(weights, _split(columns, n), out=_split(windows.matrices(target), n))
+                if b is not None and part == 0:
+                    target += b[:, None, None, None]
 
     if x.size or y.size:
-        parallel(run, O if windows.few else windows.positions, windows.work(O), blas=True)
+        parallel(run, len(parts) or windows.positions, windows.work(O), blas=True)
+    if len(parts) > 1:
+        np.sum(sums, 0, out=images_last(y))  # in order: the same bits every time
     return y
 
 
@@ -289,16 +296,16 @@ def conv2d_backward_weight(
     if windows.few:
         parallel(by_channel, windows.C, windows.work(O), blas=True)
         return gw
-    shares = ranges(windows.positions, min(get_num_threads(), windows.positions))
-    partial = memory.empty((len(shares), *_by_group(gw, groups).shape), x.dtype)  # (.., O/G, K/G)
+    parts = shares(windows.positions, windows.work(O))
+    partial = memory.empty((len(parts), *_by_group(gw, groups).shape), x.dtype)  # (.., O/G, K/G)
     if windows.K > O:  # BLAS gives it to us that way
         partial = partial.reshape(*partial.shape[:2], -1, O // groups).swapaxes(2, 3)
 
     def by_position(start: int, stop: int) -> None:
         for i in range(start, stop):
-            add_up(shares[i], slice(None), partial[i])
+            add_up(parts[i], slice(None), partial[i])
 
-    parallel(by_position, len(shares), windows.work(O), blas=True)
+    parallel(by_position, len(parts), windows.work(O), blas=True)
     target = windows.by_tap(gw)  # summed up in order: the same bits every time
     np.sum(partial.reshape(-1, *target.shape), 0, out=target)
     return gw
