@@ -69,35 +69,50 @@ class _Windows:
         count = (rows.stop - rows.start - 1) * self.stride[0]
         return rows.start * self.stride[0], count + span(self.kernel_size[0], self.dilation[0])
 
-    def columns(self, x: Array, rows: slice, across: slice) -> Array:
+    def columns(self, x: Array, rows: slice, across: slice, n: int = 1) -> Array:
         """The windows of these rows, or of a part of one, in x (C, H, W, B), as `matrices`."""
         (SH, SW), (DH, DW) = self.stride, self.dilation
         first, count = self.seen(rows)
         top, _, left, right = self.pad
         slab = region(x, top - first, left, count, left + self.W + right)[:, :, across.start * SW :]
-        c, h, w, n = slab.strides
+        c, h, w, b = slab.strides
         count_out, OW, B = rows.stop - rows.start, across.stop - across.start, x.shape[3]
         if self.by_row:
             taps = memory.empty((count, len(x), self.kernel_size[1], OW, B), x.dtype)
-            np.copyto(taps, as_strided(slab, taps.shape, (h, c, w * DW, w * SW, n)))
-            row, _, tap, _, item = taps.strides
-            return as_strided(taps, (count_out, 1, self.K, OW * B), (row * SH, 0, tap, item))
+            np.copyto(taps, as_strided(slab, taps.shape, (h, c, w * DW, w * SW, b)))
+            (row, _, tap, _, item), P = taps.strides, OW * B // n
+            strides = row * SH, 0, P * item, tap, item
+            return as_strided(taps, (count_out, 1, n, self.K, P), strides)
         view = as_strided(
             slab, (len(x), *self.kernel_size, count_out, OW, B),
-            (c, h * DH, w * DW, h * SH, w * SW, n),
+            (c, h * DH, w * DW, h * SH, w * SW, b),
         )
         if self.kernel_size == self.stride == (1, 1):  # the columns are the image
-            return self.matrices(view[:, 0, 0])
+            return self.matrices(view[:, 0, 0], n)
         columns = memory.empty(view.shape, x.dtype)
         np.copyto(columns, view)
-        return self.matrices(columns.reshape(len(x) * self.taps, count_out, OW, B))
+        return self.matrices(columns.reshape(len(x) * self.taps, count_out, OW, B), n)
 
-    def matrices(self, maps: Array) -> Array:
-        """(C, rows, part of OW, B) as (rows, 1, C, part of OW * B), or where rows have no matrices
-        of their own, (1, groups, C/groups, positions)."""
+    def matrices(self, maps: Array, n: int) -> Array:
+        """(C, rows, part of OW, B) in n pieces: (rows, 1, n, C, columns), or where rows have no
+        matrices of their own, (1, G, n, C/G, columns)."""
         if self.by_row:
-            return maps.reshape(*maps.shape[:2], -1).swapaxes(0, 1)[:, None]
-        return maps.reshape(1, self.groups, len(maps) // self.groups, -1)
+            return maps.reshape(*maps.shape[:2], n, -1).transpose(1, 2, 0, 3)[:, None]
+        return maps.reshape(1, self.groups, len(maps) // self.groups, n, -1).swapaxes(2, 3)
+
+    def pieces(self, rows: slice, across: slice, least: int) -> int:
+        """The n for `matrices`: into how many pieces of at least so many columns to split a product
+        to make it SMALL; 1 where it cannot be.
+
+        OpenBLAS multiplies small matrices where they lie. Larger ones it copies first, which takes
+        half of the time where one of them has few rows.
+        """
+        P = self.N * (across.stop - across.start) * (1 if self.by_row else rows.stop - rows.start)
+        numbers = self.K * self.O // self.groups**2  # a column
+        if P * numbers <= SMALL:
+            return 1
+        fewest = -(-P // max(1, min(LEAST_COLUMNS, SMALL // numbers)))
+        return next((n for n in range(fewest, P // least + 1) if P % n == 0), 1)
 
     def add_back(self, columns: Array, slab: Array) -> None:
         """The adjoint of `columns`, of whole rows: adds them to the rows of the padded input."""
@@ -143,25 +158,6 @@ def _by_group(x: Array, groups: int) -> Array:
     return x.reshape(groups, len(x) // groups, -1)
 
 
-def _pieces(P: int, numbers: int, least: int) -> int:
-    """Into how many pieces, at least so long, to split P columns for products of `numbers` a column
-    that are SMALL; 1 where it cannot be.
-
-    OpenBLAS multiplies small matrices where they lie. Larger ones it copies first, which takes half
-    of the time where one of them has few rows.
-    """
-    if P * numbers <= SMALL:
-        return 1
-    fewest = -(-P // max(1, min(LEAST_COLUMNS, SMALL // numbers)))
-    return next((n for n in range(fewest, P // least + 1) if P % n == 0), 1)
-
-
-def _split(matrices: Array, n: int) -> Array:
-    """(..., K, P) as (..., n, K, P/n)."""
-    *shape, P = matrices.shape
-    return matrices.reshape(*shape, n, P // n).swapaxes(-2, -3)
-
-
 def conv2d(
     x: Array, w: Array, b: Array | None, stride: Pair, pad: Pad, dilation: Pair, groups: int
 ) -> Array:
@@ -184,10 +180,9 @@ def conv2d(
             first, last = parts[part] if parts else (0, C)
             weights = W[..., first * windows.taps : last * windows.taps]
             for rows, across in windows.blocks(*positions, O):
-                columns = windows.columns(images_last(x)[first:last], rows, across)
-                target = sums[part][:, rows, across]
-                n = _pieces(columns.shape[-1], weights[0].size, PIECE)
-                np.matmul(weights, _split(columns, n), out=_split(windows.matrices(target), n))
+                n, target = windows.pieces(rows, across, PIECE), sums[part][:, rows, across]
+                columns = windows.columns(images_last(x)[first:last], rows, across, n)
+                np.matmul(weights, columns, out=windows.matrices(target, n))
                 if b is not None and part == 0:
                     target += b[:, None, None, None]
 
@@ -276,16 +271,16 @@ def conv2d_backward_weight(
         if windows.K > O:  # BLAS is faster with the longer side first
             out = out.swapaxes(1, 2)
         for rows, across in windows.blocks(*positions, O):
-            a = windows.matrices(images_last(g)[:, rows, across])
-            b = windows.columns(images_last(x)[channels], rows, across)
+            n = windows.pieces(rows, across, PIECE_OF_GRADIENT)
+            a = windows.matrices(images_last(g)[:, rows, across], n)
+            b = windows.columns(images_last(x)[channels], rows, across, n)
             if windows.K > O:
                 a, b = b, a
-            n = _pieces(a.shape[-1], out[0].size, PIECE_OF_GRADIENT)
             if first and len(a) == n == 1:
-                np.matmul(a[0], b[0].swapaxes(1, 2), out=out)
+                np.matmul(a[0, :, 0], b[0, :, 0].swapaxes(1, 2), out=out)
             else:
-                products = memory.empty((*a.shape[:2], n, *out.shape[1:]), x.dtype)
-                np.matmul(_split(a, n), _split(b, n).swapaxes(3, 4), out=products)
+                products = memory.empty((*a.shape[:3], *out.shape[1:]), x.dtype)
+                np.matmul(a, b.swapaxes(3, 4), out=products)
                 out[...] = products.sum((0, 2)) if first else out + products.sum((0, 2))
             first = False
 
