@@ -47,7 +47,7 @@ class _Windows:
     def __init__(
         self, x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, pad: Pad, dilation: Pair,
         O: int = 0, groups: int = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.N, self.C, self.H, self.W = x_shape
         self.kernel_size, self.stride, self.pad, self.dilation = kernel_size, stride, pad, dilation
         self.OH, self.OW = output_shape(x_shape, kernel_size, stride, pad, dilation)
@@ -80,13 +80,10 @@ class _Windows:
         if self.by_row:
             taps = memory.empty((count, len(x), self.kernel_size[1], OW, B), x.dtype)
             np.copyto(taps, as_strided(slab, taps.shape, (h, c, w * DW, w * SW, b)))
-            (row, _, tap, _, item), P = taps.strides, OW * B // n
-            strides = row * SH, 0, P * item, tap, item
-            return as_strided(taps, (count_out, 1, n, self.K, P), strides)
-        view = as_strided(
-            slab, (len(x), *self.kernel_size, count_out, OW, B),
-            (c, h * DH, w * DW, h * SH, w * SW, b),
-        )
+            (row, _, tap, _, item), shape = taps.strides, (count_out, 1, n, self.K, OW * B // n)
+            return as_strided(taps, shape, (row * SH, 0, tap // n, tap, item))
+        axes = (len(x), *self.kernel_size, count_out, OW, B)
+        view = as_strided(slab, axes, (c, h * DH, w * DW, h * SH, w * SW, b))
         if self.kernel_size == self.stride == (1, 1):  # the columns are the image
             return self.matrices(view[:, 0, 0], n)
         columns = memory.empty(view.shape, x.dtype)
