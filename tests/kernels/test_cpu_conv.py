@@ -130,15 +130,20 @@ def test_shares_and_blocks_that_cut_rows(name, few, monkeypatch):
     """Three cores and the smallest blocks, by positions and by channels."""
     (x, w, b, g), (y, gx, gw), options = by_loops(name, "float64")
 
+    def shares(n, *_):
+        return [(n * i // min(n, 3), n * (i + 1) // min(n, 3)) for i in range(min(n, 3))]
+
     def parallel(fn, n, *_, **__):
-        for part in cores.ranges(n, min(n, 3)):
+        for part in shares(n):
             fn(*part)
 
     monkeypatch.setattr(im2col, "parallel", parallel)
-    monkeypatch.setattr(im2col, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(im2col, "shares", shares)
     monkeypatch.setattr(im2col, "BLOCK", 1)
     monkeypatch.setattr(im2col, "LEAST_COLUMNS", 5)
-    monkeypatch.setattr(im2col._Windows, "few", lambda *_: few and options[3] == 1)
+    monkeypatch.setattr(im2col, "PIECE", 2)
+    monkeypatch.setattr(im2col, "PIECE_OF_GRADIENT", 3)
+    monkeypatch.setattr(im2col._Windows, "few", few and options[3] == 1)
     close(im2col.conv2d(x, w, b, *options), y, 1e-14)
     close(im2col.conv2d_backward_input(g, w, x.shape, *options), gx, 1e-14)
     close(im2col.conv2d_backward_weight(g, x, w.shape, *options), gw, 1e-14)

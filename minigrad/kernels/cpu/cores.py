@@ -98,19 +98,17 @@ def parallel(
     if _inside.busy:
         fn(0, n)
         return
-    parts = int(min(_num_threads, n, max(1, work / ENOUGH_WORK)))
+    parts = shares(n, work)
     with one_blas_thread() if blas else nullcontext():
-        if parts == 1:
-            errors = [_run(fn, 0, n)]
-        else:
-            errors = _team.run(fn, ranges(n, parts))
+        errors = [_run(fn, 0, n)] if len(parts) == 1 else _team.run(fn, parts)
     for error in errors:
         if error is not None:
             raise error
 
 
-def ranges(n: int, parts: int) -> list[Range]:
-    """0..n-1 in contiguous (start, stop), as even as can be."""
+def shares(n: int, work: float = math.inf) -> list[Range]:
+    """0..n-1 as `parallel` shares it out: contiguous (start, stop), as even as can be."""
+    parts = int(min(_num_threads, n, max(1, work / ENOUGH_WORK)))
     return [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
 
 
