@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minigrad import backend, dtypes, kernels
 from minigrad.autograd import Function, no_grad
 from minigrad.backend import Array
@@ -122,17 +124,24 @@ def batch_norm(
                 f"size {tuple(input.shape)}: use a larger batch, or eval()"
             )
         mean, var = kernels.of(x).batch_norm_stats(x)
-        with no_grad():
-            if running_mean is not None:
-                running_mean.mul_(1 - momentum).add_(Tensor(mean) * momentum)
-            if running_var is not None:
-                unbiased = momentum * n / max(n - 1, 1)
-                running_var.mul_(1 - momentum).add_(Tensor(var) * unbiased)
+        rate: Any = momentum.array if isinstance(momentum, Tensor) else momentum
+        _follow(running_mean, mean, rate, rate)
+        _follow(running_var, var, rate, rate * n / max(n - 1, 1))
     elif running_mean is None or running_var is None:
         raise ShapeError("[batch_norm] expected running_mean and running_var when not training")
     else:
         mean, var = running_mean.array, running_var.array
     return BatchNorm.apply(input, weight, bias, mean=mean, var=var, eps=eps, training=training)
+
+
+def _follow(running: Tensor | None, now: Array, rate: Any, share: Any) -> None:
+    """running = (1 - rate) * running + share * now, in one kernel."""
+    if running is not None:
+        fused = kernels.of(now).fused
+        with no_grad():
+            running._inplace(Tensor(fused(
+                lambda xp, old, new: (1 - rate) * old + share * new, running.array, now
+            )))
 
 
 def standardize(input: Tensor, eps: float) -> Tensor:

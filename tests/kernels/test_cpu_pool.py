@@ -71,6 +71,17 @@ def check_max(
     np.testing.assert_array_equal(x, before)
 
 
+@pytest.mark.parametrize("N", [1, 3, 15, 16])
+@pytest.mark.parametrize("H", [9, 40])
+@pytest.mark.parametrize("W", [2, 20, 47])
+def test_max_of_short_runs_and_long(N: int, H: int, W: int) -> None:
+    """Where runs along rows or down columns are short, the windows slide over one line."""
+    for kernel, stride in ((2, 2), (2, 1), (3, 2), (1, 2)):
+        padding, size = kernel // 2, (kernel, kernel)
+        check_max(samples(N, 2, H, W), size, (stride, stride), (padding, padding), (1, 1), False)
+
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("stride", STRIDES)
 def test_max_pool2d(kernel: Any, stride: Any) -> None:

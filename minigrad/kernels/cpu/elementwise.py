@@ -311,21 +311,25 @@ def index_add(gx: np.ndarray, index: Any, g: np.ndarray) -> None:
 
 
 def sum_over_channels(g: np.ndarray) -> np.ndarray:
-    """The sum over every axis but 1, the gradient of a bias: (N, O, ...) -> (O,).
-
-    BLAS's product with ones is twice as fast as NumPy's sum; of 4096 at a time, its error is small.
-    """
+    """The sum over every axis but 1, the gradient of a bias: (N, O, ...) -> (O,)."""
     if g.ndim == 2:
         return matmul(np.ones((1, len(g)), g.dtype), g)[0]
     lines = by_channel(g)  # (O, P)
     gb = memory.empty(len(lines), g.dtype)
-    count = max(1, -(-lines.shape[1] // 4096))
-    ones = np.ones(lines.shape[1] // count, g.dtype)
 
     def run(start: int, stop: int) -> None:
-        even, rest = np.split(lines[start:stop], [count * len(ones)], 1)
-        pieces = np.matmul(even.reshape(stop - start, count, len(ones)), ones)
-        gb[start:stop] = pieces.sum(1, dtype=np.result_type(g.dtype, np.float64)) + rest.sum(1)
+        gb[start:stop] = sum_of_lines(lines[start:stop])
 
     parallel(run, len(lines), g.size, blas=True)
     return gb
+
+
+def sum_of_lines(x: np.ndarray) -> np.ndarray:
+    """The sum of each line of x (O, P), (O,).
+
+    BLAS's product with ones is twice as fast as NumPy's sum; of 4096 at a time, its error is small.
+    """
+    even, ones = x.shape[1] // 4096 * 4096, np.ones(4096, x.dtype)
+    pieces = np.matmul(x[:, :even].reshape(len(x), -1, 4096), ones)
+    rest = np.matmul(x[:, even:], ones[: x.shape[1] - even])
+    return pieces.sum(1, dtype=np.result_type(x.dtype, np.float64)) + rest

@@ -11,6 +11,7 @@ import numpy as np
 
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
+from minigrad.kernels.cpu.elementwise import sum_of_lines
 from minigrad.kernels.cpu.layout import blocks, by_channel, empty_maps, fitting
 
 PIECE = 4096  # numbers that are summed in the dtype of x; the sums of pieces are added in float64
@@ -38,12 +39,12 @@ def batch_norm_stats(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     def run(start: int, stop: int) -> None:
         for channels in blocks(start, stop, fitting(C, 2 * P * x.itemsize)):
             block = lines[channels]
-            mean[channels] = block.sum(1, keepdims=True) / max(1, P)
+            mean[channels, 0] = sum_of_lines(block) / max(1, P)
             deviation = memory.empty(block.shape, x.dtype)
             np.subtract(block, mean[channels], out=deviation)
             var[channels] = _sum_of_products(deviation, deviation) / max(1, P)
 
-    parallel(run, C, 2 * x.size)
+    parallel(run, C, 2 * x.size, blas=True)
     return mean[:, 0], var[:, 0]
 
 
@@ -91,7 +92,7 @@ def batch_norm_backward(
             grads, out = g_lines[channels], gx_lines[channels]
             z = memory.empty(out.shape, x.dtype)  # not yet times invstd
             np.subtract(x_lines[channels], mean[channels], out=z)
-            gb[channels] = grads.sum(1, keepdims=True)
+            gb[channels, 0] = sum_of_lines(grads)
             gw[channels] = _sum_of_products(grads, z) * invstd[channels]
             np.multiply(grads, scale[channels], out=out)
             if training:  # take away scale * (gb/n + z * gw/n)
@@ -101,5 +102,5 @@ def batch_norm_backward(
                 np.add(z, offset, out=z)
                 np.subtract(out, z, out=out)
 
-    parallel(run, C, 2 * x.size)
+    parallel(run, C, 2 * x.size, blas=True)
     return gx, gw[:, 0], gb[:, 0]
