@@ -111,8 +111,12 @@ def parallel(
 
 
 def shares(n: int, work: float = math.inf) -> list[Range]:
-    """0..n-1 as `parallel` shares it out: contiguous (start, stop), as even as can be."""
-    parts = int(min(_num_threads, n, max(1, work / ENOUGH_WORK)))
+    """0..n-1 as `parallel` shares it out."""
+    return ranges(n, int(min(_num_threads, n, max(1, work / ENOUGH_WORK))))
+
+
+def ranges(n: int, parts: int) -> list[Range]:
+    """0..n-1 in contiguous (start, stop), as even as can be."""
     return [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
 
 
