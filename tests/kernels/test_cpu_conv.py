@@ -141,6 +141,7 @@ def test_shares_and_blocks_that_cut_rows(name, few, monkeypatch):
     monkeypatch.setattr(im2col, "shares", shares)
     monkeypatch.setattr(im2col, "BLOCK", 1)
     monkeypatch.setattr(im2col, "LEAST_COLUMNS", 5)
+    monkeypatch.setattr(im2col, "SMALL", 1000)  # and products in pieces
     monkeypatch.setattr(im2col, "PIECE", 2)
     monkeypatch.setattr(im2col, "PIECE_OF_GRADIENT", 3)
     monkeypatch.setattr(im2col._Windows, "few", few and options[3] == 1)

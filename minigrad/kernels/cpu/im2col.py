@@ -273,12 +273,15 @@ def conv2d_backward_weight(
             b = windows.columns(images_last(x)[channels], rows, across, n)
             if windows.K > O:
                 a, b = b, a
-            if first and len(a) == n == 1:
-                np.matmul(a[0, :, 0], b[0, :, 0].swapaxes(1, 2), out=out)
+            if alone := len(a) == n == 1:
+                b, target = b[0, :, 0].swapaxes(1, 2), out if first else None
+                total = np.matmul(a[0, :, 0], b, out=target)
             else:
-                products = memory.empty((*a.shape[:3], *out.shape[1:]), x.dtype)
-                np.matmul(a, b.swapaxes(3, 4), out=products)
-                out[...] = products.sum((0, 2)) if first else out + products.sum((0, 2))
+                total = np.matmul(a, b.swapaxes(3, 4)).sum((0, 2))
+            if not first:
+                out += total
+            elif not alone:
+                out[...] = total
             first = False
 
     def by_channel(start: int, stop: int) -> None:
