@@ -1,9 +1,10 @@
-"""The line budgets: the engine at most 6,200 lines, no file above 400.
+"""The line budgets: the engine at most 6,400 lines, no file above 400.
 
 The design has 5,000, for the operations that AlexNet and its family need. The sixty beyond them
-that a PyTorch listing may ask for are a sixth of that again; two hundred lines more are 16-bit
+that a PyTorch listing may ask for are a sixth of that again; four hundred lines more are 16-bit
 floats on the CPU, a pool of memory that joins what is free, and faster kernels: Winograd's tiles of
-four sizes, a max-pool's gradient without nine passes, one call for all parameters.
+five sizes and for strided layers, columns that overlap in memory, a max-pool's gradient without
+nine passes, one call for all parameters.
 
 The engine is tensors, autograd, ops and kernels, without the CUDA kernels; what is built on it
 (amp, nn, optim, utils) is counted apart. A line counts if it is neither blank, nor a comment, nor
@@ -16,7 +17,7 @@ import pathlib
 import sys
 import tokenize
 
-ENGINE, FILE = 6200, 400
+ENGINE, FILE = 6400, 400
 IGNORED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
            tokenize.ENCODING, tokenize.ENDMARKER}
 

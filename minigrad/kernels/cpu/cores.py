@@ -104,7 +104,10 @@ def parallel(
         return
     parts = shares(n, work)
     with one_blas_thread() if blas else nullcontext():
-        errors = [_run(fn, 0, n)] if len(parts) == 1 else _team.run(fn, parts)
+        if len(parts) > 1:
+            errors = _team.run(fn, parts)
+        else:
+            errors = [_run(fn, 0, n, LINE if work > ENOUGH_WORK else None)]
     for error in errors:
         if error is not None:
             raise error
@@ -121,9 +124,12 @@ def ranges(n: int, parts: int) -> list[Range]:
 
 
 @np.errstate(all="ignore")  # NaN and infinity are values, as in PyTorch, not warnings
-def _run(fn: Callable[[int, int], Any], start: int, stop: int) -> Error:
+def _run(
+    fn: Callable[[int, int], Any], start: int, stop: int, line: int | None = LINE
+) -> Error:
     """Call fn(start, stop); returns the error that it raised."""
-    np.setbufsize(LINE)  # until `errstate` ends
+    if line:
+        np.setbufsize(line)  # until `errstate` ends
     _inside.busy = True
     try:
         fn(start, stop)
