@@ -84,13 +84,13 @@ def cost(shape: tuple[int, ...], w_shape: tuple[int, ...], groups: int) -> float
 
 def _best(shape: tuple[int, ...], w_shape: tuple[int, ...], groups: int) -> tuple[float, int]:
     """The least cost, and its m. As in `im2col.cost`, and for each number of a tile that is
-    transformed 1.5 and its part of the 40 to begin a run, 1.3 for one of the weights, and 0.1 ms
+    transformed 1.5 and its part of the 10 to begin a run, 1.3 for one of the weights, and 0.1 ms
     for the calls."""
     N, (O, C, r, _) = shape[0], w_shape
 
     def of(m: int) -> float:
         TH, TW = tiles(shape, m)
-        a_tile = 0.02 * C * O + (1.5 + 40 / max(1, N * TW)) * (groups * C + O)
+        a_tile = 0.02 * C * O + (1.5 + 10 / max(1, N * TW)) * (groups * C + O)
         return (m + r - 1) ** 2 * (N * TH * TW * a_tile + 1.3 * C * O) + 1e5
 
     return min((of(m), m) for m in TILES[r])
