@@ -49,7 +49,7 @@ POINTS = {  # by t; chosen for small errors
     8: (0, 1, -1, 2, -2, HALF, -HALF),
 }  # fmt: skip
 TILES = {3: (2, 3, 4, 5, 6), 5: (2, 4)}  # m, the side of an output tile, by r, the kernel's
-MOST_BYTES = 5 << 24  # of transformed tiles at a time
+MOST_BYTES = 1 << 26  # of transformed tiles at a time
 ROOM = 2 * layout.L2_BYTES  # for a block of channels, whose arrays are used one after the other
 
 
