@@ -89,9 +89,10 @@ def choose(
     fast = "space-to-depth" if strided else "winograd"
     if not possible[fast] or dtype != np.float32:  # float64 is for exact results, as of gradcheck
         return "im2col"
-    cost = winograd.cost(shape, wide, groups)
-    if strided:  # as for the gradient of `deep`, which is larger than y; 2 ns to move a number
-        deep = (shape[0], groups * C, shape[2] + rows - 1, shape[3] + columns - 1)
-        cost = winograd.cost(deep, wide, groups) + 2 * prod(deep)
+    maps, moved = shape, 0
+    if strided:  # as for the gradient of `deep`, which is larger than y and moved, 2 ns a number
+        maps = (shape[0], groups * C, shape[2] + rows - 1, shape[3] + columns - 1)
+        moved = 2 * prod(maps)
+    cost = winograd.cost(maps, wide, groups) + moved
     # By a fifth at least: its error is larger, and so is what its calls cost on several cores.
     return fast if cost < 0.8 * im2col.cost(shape, w_shape, groups) else "im2col"

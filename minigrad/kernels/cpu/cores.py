@@ -127,7 +127,7 @@ def ranges(n: int, parts: int) -> list[Range]:
 def _run(
     fn: Callable[[int, int], Any], start: int, stop: int, line: int | None = LINE
 ) -> Error:
-    """Call fn(start, stop); returns the error that it raised."""
+    """Call fn(start, stop), NumPy's buffers holding `line` numbers; returns the error it raised."""
     if line:
         np.setbufsize(line)  # until `errstate` ends
     _inside.busy = True

@@ -145,8 +145,8 @@ class _Windows:
         return w.swapaxes(1, 2) if self.by_row else w
 
     def work(self, O: int) -> float:
-        """The nanoseconds that one core needs for the product: it multiplies 25 pairs in one, and
-        brings two weights."""
+        """The nanoseconds that one core needs for the product: in one it multiplies 25 pairs, or
+        reads two of the weights."""
         return (self.N * self.positions + 12) * self.K * O / 25
 
 

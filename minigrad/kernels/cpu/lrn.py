@@ -81,7 +81,7 @@ class _Work:
         self.channels = len(lines)
         self.rows = -(-self.channels // CHANNELS) * CHANNELS
         most = fitting(lines.shape[1], arrays * self.rows * lines.itemsize)
-        self.most_pixels = -(-most // 16) * 16  # rows that begin with a cache line: a tenth faster
+        self.most_pixels = -(-most // 16) * 16  # rows begin with a cache line: others are slower
         count = (self.rows + size - 1) * self.most_pixels
         self.buffers = memory.empty((3, count), lines.dtype)
         distance = np.arange(CHANNELS + size - 1) - np.arange(CHANNELS)[:, None]

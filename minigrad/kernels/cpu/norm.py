@@ -11,10 +11,8 @@ import numpy as np
 
 from minigrad.kernels.cpu import memory
 from minigrad.kernels.cpu.cores import parallel
-from minigrad.kernels.cpu.elementwise import sum_of_lines
+from minigrad.kernels.cpu.elementwise import PIECE, sum_of_lines
 from minigrad.kernels.cpu.layout import blocks, by_channel, empty_maps, fitting
-
-PIECE = 4096  # numbers that are summed in the dtype of x; the sums of pieces are added in float64
 
 
 def _sum_of_products(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ class _Windows:
         """Tap k of every window down the columns (axis 1) or along the rows (2) of x (C, H, W, B).
 
         Where that would be short runs of numbers, tap k of windows at all of x, as one line: more
-        windows than are wanted, in a tenth of the time. See `pick`.
+        windows than are wanted, of which `pick` takes those that are, but in a single run.
         """
         count, stride, dilation, taps = (
             (self.OH, self.SH, self.DH, self.KH), (self.OW, self.SW, self.DW, self.KW)

@@ -13,9 +13,9 @@ The larger a tile, the fewer products, but the more its last hang over the edge 
 the more weights there are; a cost says which m is best. The price is rounding: the error's norm
 over the result's, for sums over 256 channels in float32, is at most (and in float64 2^-29 of it)
 
-    m            2      3      4        5      6
-    r = 3      7e-7   2e-6   2.5e-6   5.5e-6 7e-6
-    r = 5      3e-6     -     7e-6      -      -       beside 1e-6 of `im2col.py`
+    m            2      3      4        5        6
+    r = 3      7e-7   2e-6   2.5e-6   5.5e-6   7e-6
+    r = 5      3e-6     -     7e-6      -        -       beside 1e-6 of `im2col.py`
 
 The transforms cost as much time as the products, by bytes more than by arithmetic: hence one
 direction of the tiles after the other, a few channels at a time, that stay in cache.
@@ -198,15 +198,15 @@ def _transformed_tiles(matrix: Array, x: Array, m: int, rows: slice, TW: int, pa
         for block in blocks(start, stop, fitting(C, nbytes, ROOM)):
             seen = layout.region(x[block], top, left, height, width)
             c, h, w, n = seen.strides
-            tiles = as_strided(seen, (len(seen), height, TW, k, B), (c, h, m * w, w, n))
+            windows = as_strided(seen, (len(seen), height, TW, k, B), (c, h, m * w, w, n))
             across = memory.empty((len(seen), t, height, TW, B), x.dtype)
             if B < LONG_RUN:  # a product for each tile would be too small
                 taps = memory.empty((len(seen), k, height, TW, B), x.dtype)
-                layout.copy_runs(taps, tiles.transpose(0, 3, 1, 2, 4))
+                layout.copy_runs(taps, windows.transpose(0, 3, 1, 2, 4))
                 flat = len(seen), -1, height * TW * B
                 np.matmul(matrix, taps.reshape(flat), out=across.reshape(flat))
             else:
-                np.matmul(matrix, tiles, out=across.transpose(0, 2, 3, 1, 4))
+                np.matmul(matrix, windows, out=across.transpose(0, 2, 3, 1, 4))
             c, w, h, _, n = across.strides
             columns = as_strided(across, (len(seen), t, TH, k, TW * B), (c, w, h * m, h, n))
             np.matmul(matrix, columns, out=out[:, :, block].transpose(2, 1, 3, 0, 4))

@@ -103,7 +103,8 @@ def _function(code: bytes, module: str, defaults: Any, cells: tuple[Any, ...]) -
 @lru_cache(1024)
 def _unpacked(job: bytes) -> Callable[[int, int], Any]:
     """The function that a job holds. The next step of a training has the very same jobs, as the
-    arena gives its arrays the same places again."""
+    arena gives its arrays the same places again. So a kernel may change the arrays that it closes
+    over, and nothing else."""
     return pickle.loads(job)
 
 
